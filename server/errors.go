@@ -1,0 +1,172 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/usher-pdp/usher/server/policy"
+	"github.com/usher-pdp/usher/store"
+)
+
+// domain is the domain of every ErrorInfo.
+const domain = "usher"
+
+// Reasons that are not those of a policy.Refusal or an unknown name.
+const (
+	reasonMalformed      = "MALFORMED_REQUEST"
+	reasonActorRequired  = "ACTOR_REQUIRED"
+	reasonInvalidCatalog = "INVALID_CATALOG"
+)
+
+// inputError says what has to be corrected in a request.
+type inputError struct {
+	reason     string
+	violations []*errdetails.BadRequest_FieldViolation
+}
+
+func (e *inputError) Error() string {
+	texts := make([]string, len(e.violations))
+	for i, v := range e.violations {
+		texts[i] = strings.TrimPrefix(v.GetField()+": "+v.GetDescription(), ": ")
+	}
+	return strings.Join(texts, "; ")
+}
+
+// invalid makes an inputError about one field.
+func invalid(field, reason, format string, args ...any) *inputError {
+	return &inputError{reason: reason, violations: []*errdetails.BadRequest_FieldViolation{{
+		Field: field, Description: fmt.Sprintf(format, args...), Reason: reason,
+	}}}
+}
+
+// notFoundError says that there is nothing of a name.
+type notFoundError struct {
+	kind   string // TENANT or CATALOG
+	name   string
+	remedy string
+}
+
+func (e *notFoundError) Error() string {
+	return fmt.Sprintf("there is no %s %q: %s", strings.ToLower(e.kind), e.name, e.remedy)
+}
+
+// existsError says that there is something of a name already.
+type existsError struct{ kind, name, remedy string }
+
+func (e *existsError) Error() string {
+	return fmt.Sprintf("there is a %s %q already: %s", strings.ToLower(e.kind), e.name, e.remedy)
+}
+
+// immutableError says that a version of a catalog is there with other content.
+type immutableError struct{ ref store.CatalogRef }
+
+func (e *immutableError) Error() string {
+	return fmt.Sprintf("version %d of the catalog %q is stored with other content, and a version never changes: raise the version",
+		e.ref.Version, e.ref.Name)
+}
+
+// toStatus is the one place where errors become statuses. An error that it does not
+// know becomes INTERNAL without its text.
+func toStatus(err error) *status.Status {
+	var (
+		input     *inputError
+		rules     *protovalidate.ValidationError
+		unknown   *policy.UnknownNameError
+		catalog   *policy.InvalidCatalogError
+		refusal   *policy.Refusal
+		notFound  *notFoundError
+		exists    *existsError
+		immutable *immutableError
+	)
+	switch {
+	case errors.As(err, &input):
+		return inputStatus(input)
+	case errors.As(err, &rules):
+		return inputStatus(ruleViolations(rules))
+	case errors.As(err, &unknown):
+		return inputStatus(unknownNameInput(unknown))
+	case errors.As(err, &catalog):
+		return inputStatus(catalogFaults(catalog))
+	case errors.As(err, &refusal):
+		return refusalStatus(refusal)
+	case errors.As(err, &notFound):
+		return detailed(codes.NotFound, err.Error(), notFound.kind+"_NOT_FOUND")
+	case errors.As(err, &exists):
+		return detailed(codes.AlreadyExists, err.Error(), exists.kind+"_EXISTS")
+	case errors.As(err, &immutable):
+		return detailed(codes.FailedPrecondition, err.Error(), "CATALOG_IMMUTABLE", &errdetails.PreconditionFailure{
+			Violations: []*errdetails.PreconditionFailure_Violation{{
+				Type: "CATALOG_IMMUTABLE", Subject: "catalog/" + immutable.ref.Name, Description: "raise the version",
+			}},
+		})
+	case errors.Is(err, context.DeadlineExceeded):
+		return detailed(codes.DeadlineExceeded, "the deadline of the call has passed: a write may or may not have been made; the same call again is safe", "DEADLINE_EXCEEDED")
+	case errors.Is(err, context.Canceled):
+		return detailed(codes.Canceled, "the call was cancelled", "CANCELLED")
+	case errors.Is(err, store.ErrUnavailable):
+		return detailed(codes.Unavailable, "the store is unavailable; try again, and see the server's log for the cause", "STORE_UNAVAILABLE")
+	case errors.Is(err, store.ErrCorrupt):
+		return detailed(codes.Internal, "stored data is damaged; see the server's log for what and where", "STORE_DAMAGED")
+	}
+	return detailed(codes.Internal, "internal error; see the server's log", "INTERNAL")
+}
+
+func detailed(code codes.Code, text, reason string, more ...protoadapt.MessageV1) *status.Status {
+	s := status.New(code, text)
+	details := append([]protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: reason, Domain: domain}}, more...)
+	with, err := s.WithDetails(details...)
+	if err != nil {
+		return s
+	}
+	return with
+}
+
+func inputStatus(e *inputError) *status.Status {
+	return detailed(codes.InvalidArgument, e.Error(), e.reason, &errdetails.BadRequest{FieldViolations: e.violations})
+}
+
+func ruleViolations(e *protovalidate.ValidationError) *inputError {
+	input := &inputError{reason: reasonMalformed}
+	for _, v := range e.Violations {
+		input.violations = append(input.violations, &errdetails.BadRequest_FieldViolation{
+			Field:       protovalidate.FieldPathString(v.Proto.GetField()),
+			Description: v.Proto.GetMessage(),
+			Reason:      reasonMalformed,
+		})
+	}
+	return input
+}
+
+func unknownNameInput(e *policy.UnknownNameError) *inputError {
+	return invalid(e.Field, "UNKNOWN_"+e.Kind, "%v", e)
+}
+
+func catalogFaults(e *policy.InvalidCatalogError) *inputError {
+	input := &inputError{reason: reasonInvalidCatalog}
+	for _, fault := range e.Faults {
+		input.violations = append(input.violations, &errdetails.BadRequest_FieldViolation{
+			Field: "yaml", Description: fault, Reason: reasonInvalidCatalog,
+		})
+	}
+	return input
+}
+
+func refusalStatus(r *policy.Refusal) *status.Status {
+	code := codes.FailedPrecondition
+	if r.Code == policy.ActorNotAllowed {
+		code = codes.PermissionDenied
+	}
+	return detailed(code, r.Error(), string(r.Code), &errdetails.PreconditionFailure{
+		Violations: []*errdetails.PreconditionFailure_Violation{{
+			Type: string(r.Code), Subject: r.About, Description: r.Remedy,
+		}},
+	})
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+)
+
+// interceptors returns what every call goes through, outermost first. Checks are
+// counted but not logged, and validate their requests by hand.
+func (s *Server) interceptors() []grpc.UnaryServerInterceptor {
+	administrative := selector.MatchFunc(isAdministrative)
+	return []grpc.UnaryServerInterceptor{
+		s.metrics.grpc.UnaryServerInterceptor(),
+		selector.UnaryServerInterceptor(s.logCalls(), administrative),
+		s.mapErrors,
+		recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(panicked)),
+		selector.UnaryServerInterceptor(s.validate, administrative),
+	}
+}
+
+func isAdministrative(_ context.Context, call interceptors.CallMeta) bool {
+	return call.Service == usherv1.AdminService_ServiceDesc.ServiceName ||
+		call.Service == usherv1.OperatorService_ServiceDesc.ServiceName
+}
+
+// validated are the requests whose rules in the proto are applied by the validate
+// interceptor. They are compiled at the start, not at the first call.
+var validated = []proto.Message{
+	&usherv1.GrantRequest{}, &usherv1.RevokeRequest{}, &usherv1.SetToggleRequest{},
+	&usherv1.ListAssignmentsRequest{}, &usherv1.ListTogglesRequest{},
+	&usherv1.CreateTenantRequest{}, &usherv1.GetTenantRequest{}, &usherv1.ListTenantsRequest{},
+	&usherv1.PutCatalogRequest{}, &usherv1.GetCatalogRequest{}, &usherv1.ListCatalogsRequest{},
+}
+
+// validate applies the rules that are in the proto.
+func (s *Server) validate(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if err := s.validator.Validate(request.(proto.Message)); err != nil {
+		return nil, err
+	}
+	return handler(ctx, request)
+}
+
+// logCalls logs each call when it has ended.
+func (s *Server) logCalls() grpc.UnaryServerInterceptor {
+	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, message string, fields ...any) {
+		s.logger.Log(ctx, slog.Level(level), message, fields...)
+	})
+	return logging.UnaryServerInterceptor(logger,
+		logging.WithLogOnEvents(logging.FinishCall),
+		logging.WithDisableLoggingFields(logging.SystemTag[0], logging.ComponentFieldKey, logging.MethodTypeFieldKey),
+	)
+}
+
+// panicked turns a panic into an error, which is logged with the stack.
+func panicked(_ context.Context, p any) error {
+	return fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+}
+
+// mapErrors turns errors into statuses. What the client must not see is logged here.
+func (s *Server) mapErrors(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	response, err := handler(ctx, request)
+	if err == nil {
+		return response, nil
+	}
+	mapped := toStatus(err)
+	if code := mapped.Code(); code == codes.Internal || code == codes.Unavailable {
+		s.logger.ErrorContext(ctx, "call failed", "method", info.FullMethod, "code", code.String(), "error", err)
+	}
+	return nil, mapped.Err()
+}
+
+// explainingDecode returns the service with methods that answer INVALID_ARGUMENT to a
+// request which is not valid protobuf (bytes that are no UTF-8, values nested without
+// end). The library's answer, INTERNAL, would blame the server.
+func explainingDecode(desc grpc.ServiceDesc) *grpc.ServiceDesc {
+	methods := make([]grpc.MethodDesc, len(desc.Methods))
+	for i, method := range desc.Methods {
+		handle := method.Handler
+		method.Handler = func(service any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+			return handle(service, ctx, func(request any) error {
+				err := decode(request)
+				if status.Code(err) != codes.Internal {
+					return err
+				}
+				_, text, _ := strings.Cut(status.Convert(err).Message(), "proto:")
+				return toStatus(invalid("", "MALFORMED_MESSAGE", "the request is not a valid %s: %s; build it with a protobuf library",
+					request.(proto.Message).ProtoReflect().Descriptor().FullName(), strings.TrimSpace(text))).Err()
+			}, interceptor)
+		}
+		methods[i] = method
+	}
+	desc.Methods = methods
+	return &desc
+}

@@ -1,0 +1,317 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/text/language"
+
+	catalogv1 "github.com/usher-pdp/usher/gen/usher/catalog/v1"
+)
+
+// fault is something wrong with a catalog, at a path such as "roles[1].rules[0]".
+type fault struct {
+	path string
+	rule faultRule
+	text string
+}
+
+// faultRule is the stable name of a rule that catalogs have to follow.
+type faultRule string
+
+const (
+	faultUnknownName  faultRule = "unknown_name"
+	faultDuplicate    faultRule = "duplicate_name"
+	faultReserved     faultRule = "reserved_name"
+	faultUnused       faultRule = "unused"
+	faultUngrantable  faultRule = "ungrantable_role"
+	faultEmptyRole    faultRule = "empty_role"
+	faultRuleEffect   faultRule = "allow_or_forbid"
+	faultTwoToggles   faultRule = "one_toggle"
+	faultReach        faultRule = "reach"
+	faultCondition    faultRule = "condition"
+	faultCircle       faultRule = "inheritance_circle"
+	faultDefaultRole  faultRule = "default_role"
+	faultProtected    faultRule = "protected_role"
+	faultTransition   faultRule = "refused_transition"
+	faultLanguage     faultRule = "language"
+	faultTooManyRules faultRule = "too_many_rules"
+)
+
+// compiler turns a catalog's message into its compiled form and collects what is
+// wrong with it. It goes on after a fault, so that all are reported at once.
+type compiler struct {
+	in         *catalogv1.Catalog
+	out        *Catalog
+	expanded   map[*role][]ruleSource
+	used       map[*toggle]bool
+	conditions map[conditionKey]*condition
+	faults     []fault
+}
+
+// compile returns the compiled catalog, or what is wrong.
+func compile(in *catalogv1.Catalog) (*Catalog, []fault) {
+	c := &compiler{
+		in: in,
+		out: &Catalog{
+			source:        in,
+			resourceTypes: map[string]*resourceType{},
+			scopeTypes:    map[string]bool{},
+			rolesByName:   map[string]*role{},
+			togglesByName: map[string]*toggle{},
+		},
+		expanded:   map[*role][]ruleSource{},
+		used:       map[*toggle]bool{},
+		conditions: map[conditionKey]*condition{},
+	}
+	c.titles("titles", in.GetTitles())
+	c.declareScopeTypes()
+	c.declareResourceTypes()
+	c.declareToggles()
+	c.declareRoles()
+	if len(c.faults) > 0 {
+		// With names in doubt, what follows would report the same again.
+		return nil, c.faults
+	}
+	c.compileRules()
+	c.compileAdministration()
+	if len(c.faults) == 0 {
+		c.checkUse()
+	}
+	if len(c.faults) > 0 {
+		return nil, c.faults
+	}
+	return c.out, nil
+}
+
+func (c *compiler) fault(path string, rule faultRule, format string, args ...any) {
+	c.faults = append(c.faults, fault{path, rule, fmt.Sprintf(format, args...)})
+}
+
+func (c *compiler) unknown(path, what, name string, known []string) {
+	c.fault(path, faultUnknownName, "unknown %s %q: %s", what, name, suggest(name, known))
+}
+
+// unique reports a name that is there twice.
+func (c *compiler) unique(seen bool, path, what, name string) {
+	if seen {
+		c.fault(path, faultDuplicate, "there are two of the %s %q: rename or remove one", what, name)
+	}
+}
+
+func (c *compiler) titles(path string, titles map[string]string) {
+	for tag := range titles {
+		if _, err := language.Parse(tag); err != nil {
+			c.fault(fmt.Sprintf("%s[%q]", path, tag), faultLanguage, "%q is no BCP 47 language tag: write one such as en, de or pt-BR", tag)
+		}
+	}
+}
+
+func (c *compiler) declareScopeTypes() {
+	for i, name := range c.in.GetScopeTypes() {
+		c.unique(c.out.scopeTypes[name], at("scope_types", i), "scope type", name)
+		c.out.scopeTypes[name] = true
+	}
+}
+
+func (c *compiler) declareResourceTypes() {
+	c.declareResourceType("", &catalogv1.ResourceType{Name: roleType, Actions: []string{grantAction, revokeAction}})
+	c.declareResourceType("", &catalogv1.ResourceType{Name: toggleType, Actions: []string{setAction}})
+	c.out.resourceTypes[roleType].administrative = true
+	c.out.resourceTypes[toggleType].administrative = true
+	for i, t := range c.in.GetResourceTypes() {
+		path := at("resource_types", i)
+		if name := t.GetName(); name == roleType || name == toggleType {
+			c.fault(path+".name", faultReserved, "every catalog has the resource type %q already: remove it here", name)
+			continue
+		}
+		c.unique(c.out.resourceTypes[t.GetName()] != nil, path+".name", "resource type", t.GetName())
+		c.declareResourceType(path, t)
+	}
+}
+
+func (c *compiler) declareResourceType(path string, t *catalogv1.ResourceType) {
+	compiled := &resourceType{
+		name:       t.GetName(),
+		actions:    map[string]*permission{},
+		attributes: map[string]attribute{idAttribute: {name: idAttribute, kind: kindString}},
+	}
+	for i, action := range t.GetActions() {
+		c.unique(compiled.actions[action] != nil, path+"."+at("actions", i), "action", action)
+		compiled.actions[action] = &permission{
+			name:  t.GetName() + ":" + action,
+			rules: make([][]rule, len(c.in.GetRoles())),
+			of:    compiled,
+		}
+	}
+	for i, a := range t.GetAttributes() {
+		attributePath := path + "." + at("attributes", i) + ".name"
+		if a.GetName() == idAttribute {
+			c.fault(attributePath, faultReserved, "every resource type has the attribute %q already: remove it here", idAttribute)
+			continue
+		}
+		_, seen := compiled.attributes[a.GetName()]
+		c.unique(seen, attributePath, "attribute", a.GetName())
+		compiled.attributes[a.GetName()] = attribute{name: a.GetName(), kind: kinds[a.GetType()]}
+	}
+	c.out.resourceTypes[t.GetName()] = compiled
+}
+
+func (c *compiler) declareToggles() {
+	for i, t := range c.in.GetToggles() {
+		path := at("toggles", i)
+		c.unique(c.out.togglesByName[t.GetName()] != nil, path+".name", "toggle", t.GetName())
+		c.titles(path+".titles", t.GetTitles())
+		compiled := &toggle{index: i, name: t.GetName(), startsOn: t.GetStartsOn(), locked: t.GetLocked()}
+		c.out.toggles = append(c.out.toggles, compiled)
+		c.out.togglesByName[t.GetName()] = compiled
+	}
+}
+
+func (c *compiler) declareRoles() {
+	for i, r := range c.in.GetRoles() {
+		path := at("roles", i)
+		c.unique(c.out.rolesByName[r.GetName()] != nil, path+".name", "role", r.GetName())
+		c.titles(path+".titles", r.GetTitles())
+		compiled := &role{index: i, name: r.GetName(), heldIn: map[string]bool{}, holders: map[string]bool{}}
+		for j, t := range r.GetHeldIn() {
+			if !c.out.scopeTypes[t] {
+				c.unknown(path+"."+at("held_in", j), "scope type", t, keys(c.out.scopeTypes))
+			}
+			compiled.heldIn[t] = true
+		}
+		holders := r.GetHolders()
+		if len(holders) == 0 {
+			holders = c.in.GetHolders()
+		}
+		for _, h := range holders {
+			compiled.holders[h] = true
+		}
+		c.out.roles = append(c.out.roles, compiled)
+		c.out.rolesByName[r.GetName()] = compiled
+	}
+	// The names of the roles have to be there before the toggles' references to them.
+	for i, t := range c.in.GetToggles() {
+		if name := t.GetBelongsTo(); name != "" && c.out.rolesByName[name] == nil {
+			c.unknown(at("toggles", i)+".belongs_to", "role", name, keys(c.out.rolesByName))
+		}
+	}
+}
+
+// parseReach reads a reach as catalogs write it.
+func (c *compiler) parseReach(path, text string) reach {
+	switch text {
+	case "tenant":
+		return reach{kind: reachTenant}
+	case "assigned":
+		return reach{kind: reachAssigned}
+	case "own":
+		return reach{kind: reachOwn}
+	}
+	scopeType, isAny := strings.CutPrefix(text, "any ")
+	switch {
+	case !isAny:
+		c.fault(path, faultReach, "%q is no reach: write tenant, assigned, own or \"any TYPE\" with a scope type", text)
+	case !c.out.scopeTypes[scopeType]:
+		c.unknown(path, "scope type", scopeType, keys(c.out.scopeTypes))
+	}
+	return reach{kind: reachAnyScope, prefix: scopeType + ":"}
+}
+
+// parseGate reads while_on and while_off.
+func (c *compiler) parseGate(path, on, off string) gate {
+	if on != "" && off != "" {
+		c.fault(path, faultTwoToggles, "there is while_on and while_off: keep one of them")
+		return gate{}
+	}
+	name, field := on, "while_on"
+	if off != "" {
+		name, field = off, "while_off"
+	}
+	if name == "" {
+		return gate{}
+	}
+	t := c.out.togglesByName[name]
+	if t == nil {
+		c.unknown(path+"."+field, "toggle", name, keys(c.out.togglesByName))
+		return gate{}
+	}
+	return gate{toggle: t, on: off == ""}
+}
+
+func (c *compiler) compileAdministration() {
+	in := c.in.GetAdministration()
+	c.out.protectedRole = c.roleNamed("administration.protected_role", in.GetProtectedRole())
+	if p := c.out.protectedRole; p != nil {
+		if p == c.out.defaultRole {
+			c.fault("administration.protected_role", faultProtected, "the default role can't be granted, so it can't be protected: name another role")
+		}
+		if !p.holders[userType] {
+			c.fault("administration.protected_role", faultProtected, "only users keep a protected role, and %q is not in its holders: add it there", userType)
+		}
+	}
+	for i, name := range in.GetExclusiveRoles() {
+		path := "administration." + at("exclusive_roles", i)
+		r := c.roleNamed(path, name)
+		if r == nil {
+			continue
+		}
+		c.unique(r.exclusive, path, "exclusive role", name)
+		r.exclusive = true
+	}
+	for i, t := range in.GetRefusedTransitions() {
+		path := "administration." + at("refused_transitions", i)
+		c.titles(path+".remedy", t.GetRemedy())
+		compiled := transition{
+			from:        c.roleNamed(path+".from", t.GetFrom()),
+			operatorMay: t.GetOperatorMay(),
+			remedy:      t.GetRemedy()["en"],
+		}
+		if t.GetTo() != "" {
+			compiled.to = c.roleNamed(path+".to", t.GetTo())
+			if t.GetTo() == t.GetFrom() {
+				c.fault(path+".to", faultTransition, "from and to are the same role: leave out `to` for any change, or name another role")
+			}
+		}
+		c.out.transitions = append(c.out.transitions, compiled)
+	}
+}
+
+func (c *compiler) roleNamed(path, name string) *role {
+	r := c.out.rolesByName[name]
+	if r == nil {
+		c.unknown(path, "role", name, keys(c.out.rolesByName))
+	}
+	return r
+}
+
+// checkUse reports what is declared and can never have an effect.
+func (c *compiler) checkUse() {
+	for i, t := range c.out.toggles {
+		if !c.used[t] {
+			c.fault(at("toggles", i), faultUnused, "no rule looks at the toggle %q: name it in while_on or while_off of a rule, or remove it", t.name)
+		}
+	}
+	for i, r := range c.out.roles {
+		if r != c.out.defaultRole && !c.grantable(r) {
+			c.fault(at("roles", i), faultUngrantable,
+				"nobody can be granted the role %q: allow role:grant to some role, with a condition on resource.id that it meets", r.name)
+		}
+	}
+}
+
+// grantable reports whether some role may, under some circumstances, grant the role.
+func (c *compiler) grantable(r *role) bool {
+	grant := c.out.resourceTypes[roleType].actions[grantAction]
+	resource := &Resource{Type: roleType, ID: r.name}
+	return slices.ContainsFunc(grant.rules, func(rules []rule) bool {
+		return slices.ContainsFunc(rules, func(g rule) bool {
+			return !g.forbid && g.reach.kind != reachOwn && g.condition.holds(resource) != isFalse
+		})
+	})
+}
+
+func at(list string, index int) string {
+	return fmt.Sprintf("%s[%d]", list, index)
+}

@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/policy/catalogs"
+	"github.com/usher-pdp/usher/store"
+)
+
+// Config says what a Server is made of.
+type Config struct {
+	// Store keeps the data. Its observer has to be Cache.
+	Store store.Store
+	// Cache keeps what decisions need in memory.
+	Cache *Cache
+	// Logger gets failures and administrative calls. Nil: they are thrown away.
+	Logger *slog.Logger
+	// Version is the version of Usher that GetServerInfo answers.
+	Version string
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Server is the service. It listens nowhere by itself: GRPC and HTTP return what
+// listeners serve.
+type Server struct {
+	store     store.Store
+	cache     *Cache
+	logger    *slog.Logger
+	version   string
+	now       func() time.Time
+	startedAt time.Time
+
+	validator protovalidate.Validator
+	metrics   *metrics
+	health    *health.Server
+	grpc      *grpc.Server
+	draining  atomic.Bool
+}
+
+// New makes a Server and stores the built-in catalogs. It refuses if the store has one
+// of them in the same version with other content.
+func New(ctx context.Context, config Config) (*Server, error) {
+	s := &Server{
+		store:   config.Store,
+		cache:   config.Cache,
+		logger:  config.Logger,
+		version: config.Version,
+		now:     config.Now,
+		health:  health.NewServer(),
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.startedAt = s.now()
+	validator, err := protovalidate.New(protovalidate.WithMessages(validated...))
+	if err != nil {
+		return nil, fmt.Errorf("reading the rules of the protos: %w", err)
+	}
+	s.validator = validator
+	for _, builtIn := range catalogs.All() {
+		if _, err := s.putCatalog(ctx, builtIn.Name, builtIn.YAML); err != nil {
+			return nil, fmt.Errorf("built-in catalog %s: %w", builtIn.Name, err)
+		}
+	}
+	s.metrics = newMetrics(s)
+	s.grpc = s.newGRPC()
+	return s, nil
+}
+
+// newGRPC makes the gRPC server with everything registered.
+func (s *Server) newGRPC() *grpc.Server {
+	g := grpc.NewServer(grpc.ChainUnaryInterceptor(s.interceptors()...))
+	for _, service := range []struct {
+		desc           grpc.ServiceDesc
+		implementation any
+	}{
+		{usherv1.DecisionService_ServiceDesc, decisionService{server: s}},
+		{usherv1.AdminService_ServiceDesc, adminService{server: s}},
+		{usherv1.OperatorService_ServiceDesc, operatorService{server: s}},
+	} {
+		g.RegisterService(explainingDecode(service.desc), service.implementation)
+		s.health.SetServingStatus(service.desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	}
+	healthv1.RegisterHealthServer(g, s.health)
+	reflection.RegisterV1(g)
+	s.metrics.grpc.InitializeMetrics(g)
+	return g
+}
+
+// GRPC returns the gRPC server, to be served on any number of listeners.
+func (s *Server) GRPC() *grpc.Server { return s.grpc }
+
+// Drain makes the server say that it is not ready, so that no new work comes. What is
+// under way goes on.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.health.Shutdown()
+}

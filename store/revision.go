@@ -1,0 +1,39 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Revision names a state of a store: its epoch, and the number of the last change.
+// Numbers grow with every commit; states of different epochs can't be compared,
+// because a restored or imported store starts a new epoch.
+type Revision struct {
+	Epoch  string
+	Number uint64
+}
+
+// String returns the form that goes over the wire, to be read back by
+// ParseRevision only.
+func (r Revision) String() string {
+	return r.Epoch + "." + strconv.FormatUint(r.Number, 10)
+}
+
+// ParseRevision reads what String wrote.
+func ParseRevision(s string) (Revision, error) {
+	epoch, number, found := strings.Cut(s, ".")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if !found || epoch == "" || err != nil {
+		return Revision{}, fmt.Errorf("revision %q: %w", s, ErrMalformedRevision)
+	}
+	r := Revision{Epoch: epoch, Number: n}
+	if r.String() != s {
+		return Revision{}, fmt.Errorf("revision %q: %w", s, ErrMalformedRevision)
+	}
+	return r, nil
+}
+
+// ErrMalformedRevision is returned by ParseRevision for what String never writes.
+var ErrMalformedRevision = errors.New("not a revision: use one that an answer carried")

@@ -1,0 +1,240 @@
+// Package store is the vocabulary of what Usher keeps (tenants, assignments,
+// toggles, catalogs, changes) and the contract of a store that keeps it.
+//
+// A store is transactional: a View sees one consistent state, a Commit is whole
+// or absent, and once Commit has returned nothing that it wrote is ever lost.
+// Nothing in here decides who may do what; package policy does.
+//
+// Drivers live in subfolders and pass the suite in store/storetest.
+package store
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// Store keeps the data of an installation. Its methods may be called from several
+// goroutines at once.
+type Store interface {
+	// View calls read with one consistent state. The Reader and what it yields
+	// must not be used after read returns. It returns the error of read, or
+	// ErrUnavailable or ErrCorrupt if the state can't be read.
+	View(ctx context.Context, read func(Reader) error) error
+
+	// Commit makes the changes that w.Plan asks for, whole or not at all, and
+	// returns when they are on disk. Before it returns, the store's observer has
+	// been told.
+	//
+	// The error of w.Plan is returned as it is, and nothing is written. With any
+	// error of its own (ErrUnavailable, ErrCorrupt, the context's) Commit doesn't
+	// say whether the write was made.
+	Commit(ctx context.Context, w Write) (Committed, error)
+
+	// Revision is the revision of the newest state that every View now begins
+	// with at least. It does no I/O.
+	Revision() Revision
+
+	// Close waits for what is under way and closes the store.
+	Close() error
+}
+
+// Reader reads one consistent state. Strings and slices that it returns are copies.
+type Reader interface {
+	// Revision is the revision of the state.
+	Revision() Revision
+
+	// Tenant returns the tenant of that name, or ErrNotFound.
+	Tenant(name string) (Tenant, error)
+
+	// Tenants yields the tenants whose names come after the given one in byte
+	// order ("" for all), in that order.
+	Tenants(after string) iter.Seq2[Tenant, error]
+
+	// Assignment returns the assignment with that key, or ErrNotFound.
+	Assignment(tenant TenantID, key AssignmentKey) (Assignment, error)
+
+	// Assignments yields the assignments of the tenant that come after the given
+	// key, ordered by subject, role and scope. The zero key comes before all.
+	Assignments(tenant TenantID, after AssignmentKey) iter.Seq2[Assignment, error]
+
+	// AssignmentsOf yields the assignments of one subject, ordered by role and
+	// scope.
+	AssignmentsOf(tenant TenantID, subject string) iter.Seq2[Assignment, error]
+
+	// AssignmentsByRole yields the assignments of one role that come after the
+	// given key, ordered by scope and subject. Of the key only scope and subject
+	// are looked at; both empty comes before all.
+	AssignmentsByRole(tenant TenantID, role string, after AssignmentKey) iter.Seq2[Assignment, error]
+
+	// Toggles returns the state of each toggle of the tenant that has been set.
+	Toggles(tenant TenantID) (map[string]bool, error)
+
+	// Catalog returns the source of a catalog, or ErrNotFound.
+	Catalog(ref CatalogRef) ([]byte, error)
+
+	// Catalogs yields the catalogs that come after the given one, ordered by name
+	// and version.
+	Catalogs(after CatalogRef) iter.Seq2[CatalogRef, error]
+
+	// Changes yields the records of a tenant's changes with a revision number
+	// above the given one, oldest first. Installation-wide ones (catalogs) are
+	// those of tenant 0. It yields ErrCorrupt where the hash chain is broken;
+	// the chain is verified from its start only if after is 0.
+	Changes(tenant TenantID, after uint64) iter.Seq2[ChangeRecord, error]
+}
+
+// Write is a change to be committed.
+type Write struct {
+	// Tenant is the name of the tenant that is changed, or "" for a change that
+	// belongs to no tenant (a catalog).
+	Tenant string
+	// By says on whose behalf it is made.
+	By By
+	// Justification says why; it may be empty.
+	Justification string
+	// Plan reads the current state and returns what to change. It must not have
+	// effects: it may run more than once, and its result may be thrown away. No
+	// changes and no error means that all is so already; nothing is written then.
+	Plan func(Reader) ([]Change, error)
+}
+
+// Committed says what Commit did.
+type Committed struct {
+	// Revision is the revision of the commit. If nothing was changed, it is that
+	// of the state that the plan saw.
+	Revision Revision
+	// Changed says whether anything was written.
+	Changed bool
+}
+
+// By says on whose behalf a change is made.
+type By struct {
+	// Operator is whether it is the staff of the installation; Subject and Groups
+	// are then empty.
+	Operator bool
+	// Subject is the actor, a person inside the tenant.
+	Subject string
+	// Groups are the groups of the actor.
+	Groups []string
+	// Caller is the service whose connection it is, as far as known.
+	Caller string
+}
+
+// Change is one thing to write: a SetAssignment, RemoveAssignment, SetToggle,
+// CreateTenant or PutCatalog.
+type Change interface{ change() }
+
+// SetAssignment adds an assignment or replaces the interval of the one with the
+// same key.
+type SetAssignment struct {
+	Tenant     TenantID // 0: the tenant that the same write creates
+	Assignment Assignment
+}
+
+// RemoveAssignment removes an assignment. There being none is not an error.
+type RemoveAssignment struct {
+	Tenant TenantID
+	Key    AssignmentKey
+}
+
+// SetToggle sets the state of a toggle.
+type SetToggle struct {
+	Tenant TenantID
+	Toggle string
+	On     bool
+}
+
+// CreateTenant adds a tenant. The store gives it an id and the time of the commit;
+// the plan has seen to it that there is none of that name.
+type CreateTenant struct {
+	Name    string
+	Catalog CatalogRef
+}
+
+// PutCatalog adds a catalog. The plan has seen to it that there is none of that
+// name and version.
+type PutCatalog struct {
+	Ref  CatalogRef
+	YAML []byte
+}
+
+func (SetAssignment) change()    {}
+func (RemoveAssignment) change() {}
+func (SetToggle) change()        {}
+func (CreateTenant) change()     {}
+func (PutCatalog) change()       {}
+
+// TenantID is the internal id of a tenant. It is never used again, so that a
+// tenant whose name is used again meets nothing of the old one. Ids start at 1.
+type TenantID uint64
+
+// Tenant is one organization's account.
+type Tenant struct {
+	ID        TenantID
+	Name      string
+	Catalog   CatalogRef
+	CreatedAt time.Time
+}
+
+// CatalogRef names a version of a catalog.
+type CatalogRef struct {
+	Name    string
+	Version uint32
+}
+
+// AssignmentKey tells assignments of a tenant apart.
+type AssignmentKey struct {
+	Subject string
+	Role    string
+	Scope   string // "" is the tenant
+}
+
+// Assignment says that a subject holds a role, in a scope or in the tenant, during
+// an interval.
+type Assignment struct {
+	AssignmentKey
+	Interval
+}
+
+// Interval is when an assignment is in force: from Start on, until just before End.
+// The zero time means from ever and without an end. Instants are kept to the
+// nanosecond and lie in the years 1970 to 2200.
+type Interval struct {
+	Start time.Time
+	End   time.Time
+}
+
+// Observer is told of commits by the store.
+type Observer interface {
+	// Committed is called after a commit is on disk and before the Commit call
+	// that made it returns, in the order of revisions, never twice at once. The
+	// keys are what the commit has touched. Until it returns, Revision is still
+	// the one before.
+	Committed(touched []Touched)
+	// Lost is called after a commit that may or may not have been made: anything
+	// may have changed.
+	Lost()
+}
+
+// Touched is something that a commit has changed: a tenant's own record or toggles,
+// if Subject is empty, else the assignments of a subject.
+type Touched struct {
+	Tenant  TenantID
+	Name    string // of the tenant
+	Subject string
+}
+
+// ChangeRecord is the record of one change.
+type ChangeRecord struct {
+	Revision Revision
+	Time     time.Time
+	// By and Justification are zero where they have been erased.
+	By            By
+	Justification string
+	// Before is the assignment's interval or nil, for changes of assignments.
+	Before *Interval
+	// Change is what was changed. In a SetAssignment or RemoveAssignment whose
+	// subject has been erased, the subject is empty.
+	Change Change
+}
