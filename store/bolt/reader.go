@@ -1,0 +1,244 @@
+package bolt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"iter"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/usher-pdp/usher/store"
+)
+
+// reader reads the state that a transaction sees.
+type reader struct {
+	tx       *bbolt.Tx
+	revision store.Revision
+}
+
+// newReader returns the reader of a transaction.
+func newReader(tx *bbolt.Tx, epoch string) (*reader, error) {
+	r := &reader{tx: tx}
+	number, err := r.number(metaRevision)
+	r.revision = store.Revision{Epoch: epoch, Number: number}
+	return r, err
+}
+
+// get returns a copy of the value under a key, or false.
+func (r *reader) get(b bucket, key []byte) ([]byte, bool, error) {
+	c, err := r.cursor(b)
+	if err != nil {
+		return nil, false, err
+	}
+	found, err := c.seek(key)
+	if err != nil || !found {
+		return nil, false, err
+	}
+	return bytes.Clone(c.value), true, nil
+}
+
+// scan calls each with the records that begin with prefix and come after a key, in
+// order, until it returns false. What it is given is only valid until it returns.
+func (r *reader) scan(b bucket, prefix, after []byte, each func(key, value []byte) bool) error {
+	c, err := r.cursor(b)
+	if err != nil {
+		return err
+	}
+	found, err := c.seek(after)
+	if found {
+		err = c.next()
+	}
+	for ; err == nil; err = c.next() {
+		if bytes.Equal(c.key, lastKey) || !bytes.HasPrefix(c.key, prefix) || !each(c.key, c.value) {
+			return nil
+		}
+	}
+	return err
+}
+
+// cursor goes through the records of a bucket and checks each.
+type cursor struct {
+	bucket bucket
+	bolt   *bbolt.Cursor
+	// key and value are those of the record that it stands at, without the checksum.
+	key, value []byte
+}
+
+func (r *reader) cursor(b bucket) (c *cursor, err error) {
+	defer guard(&err)
+	found := r.tx.Bucket(b.name())
+	if found == nil {
+		return nil, damaged("the bucket %q is missing", b.name())
+	}
+	return &cursor{bucket: b, bolt: found.Cursor()}, nil
+}
+
+// seek goes to a key, or to the record behind it. If the key is not there, the records
+// on both sides show that the search has come to the right place.
+func (c *cursor) seek(key []byte) (found bool, err error) {
+	defer guard(&err)
+	k, v := c.bolt.Seek(key)
+	if err := c.stand(k, v); err != nil {
+		return false, err
+	}
+	if bytes.Equal(k, key) {
+		return true, nil
+	}
+	behind := *c
+	if err := c.stand(c.bolt.Prev()); err != nil {
+		return false, err
+	}
+	if bytes.Compare(c.key, key) >= 0 || bytes.Compare(behind.key, key) <= 0 {
+		return false, damaged("the order of the keys in the bucket %q", c.bucket.name())
+	}
+	c.bolt.Next()
+	c.key, c.value = behind.key, behind.value
+	return false, nil
+}
+
+// next goes to the next record.
+func (c *cursor) next() (err error) {
+	defer guard(&err)
+	before := c.key
+	if err := c.stand(c.bolt.Next()); err != nil {
+		return err
+	}
+	if bytes.Compare(before, c.key) >= 0 {
+		return damaged("the order of the keys in the bucket %q", c.bucket.name())
+	}
+	return nil
+}
+
+// stand checks the record that bbolt's cursor stands at.
+func (c *cursor) stand(key, sealed []byte) error {
+	n := len(sealed) - crc32.Size
+	if key == nil || n < 0 || binary.BigEndian.Uint32(sealed[n:]) != checksum(c.bucket, key, sealed[:n]) {
+		return damaged("a record in the bucket %q does not have its checksum", c.bucket.name())
+	}
+	c.key, c.value = key, sealed[:n]
+	return nil
+}
+
+// seal returns a value as it is stored: with a CRC-32C over bucket, key and value.
+func seal(b bucket, key, value []byte) []byte {
+	sealed := append(make([]byte, 0, len(value)+crc32.Size), value...)
+	return binary.BigEndian.AppendUint32(sealed, checksum(b, key, value))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(b bucket, key, value []byte) uint32 {
+	return crc32.Update(crc32.Update(b.seed(), castagnoli, key), castagnoli, value)
+}
+
+// records yields what decode makes of the records that scan finds.
+func records[T any](r *reader, b bucket, prefix, after []byte, decode func(key, value []byte) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		err := r.scan(b, prefix, after, func(key, value []byte) bool {
+			record, err := decode(key, value)
+			return yield(record, err) && err == nil
+		})
+		if err != nil {
+			var none T
+			yield(none, err)
+		}
+	}
+}
+
+// none yields nothing but an error, or nothing at all.
+func none[T any](err error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		if err != nil {
+			var zero T
+			yield(zero, err)
+		}
+	}
+}
+
+// Revision is the revision of the state.
+func (r *reader) Revision() store.Revision { return r.revision }
+
+// Tenant returns the tenant of that name.
+func (r *reader) Tenant(name string) (store.Tenant, error) {
+	if name == "" || !usable(name) {
+		return store.Tenant{}, store.ErrNotFound
+	}
+	value, found, err := r.get(bucketTenants, []byte(name))
+	if err != nil {
+		return store.Tenant{}, err
+	}
+	if !found {
+		return store.Tenant{}, store.ErrNotFound
+	}
+	return decodeTenant([]byte(name), value)
+}
+
+// Tenants yields the tenants after a name.
+func (r *reader) Tenants(after string) iter.Seq2[store.Tenant, error] {
+	from := []byte(after)
+	if after == "" {
+		from = firstKey
+	}
+	return records(r, bucketTenants, nil, from, decodeTenant)
+}
+
+// Toggles returns the toggles of a tenant that have been set.
+func (r *reader) Toggles(tenant store.TenantID) (map[string]bool, error) {
+	toggles := make(map[string]bool)
+	prefix := tenantKey(tenant)
+	var broken error
+	err := r.scan(bucketToggles, prefix, prefix, func(key, value []byte) bool {
+		toggles[string(key[len(prefix):])], broken = decodeToggle(value)
+		return broken == nil
+	})
+	if err == nil {
+		err = broken
+	}
+	if err != nil {
+		return nil, err
+	}
+	return toggles, nil
+}
+
+// Catalog returns the source of a catalog.
+func (r *reader) Catalog(ref store.CatalogRef) ([]byte, error) {
+	if ref.Name == "" || !usable(ref.Name) {
+		return nil, store.ErrNotFound
+	}
+	value, found, err := r.get(bucketCatalogs, catalogKey(ref))
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, store.ErrNotFound
+	}
+	return decodeCatalog(value)
+}
+
+// Catalogs yields the catalogs after one.
+func (r *reader) Catalogs(after store.CatalogRef) iter.Seq2[store.CatalogRef, error] {
+	from := firstKey
+	if after != (store.CatalogRef{}) {
+		from = catalogKey(after)
+	}
+	return records(r, bucketCatalogs, nil, from, func(key, _ []byte) (store.CatalogRef, error) {
+		ref, ok := splitCatalogKey(key)
+		if !ok {
+			return ref, damaged("the key of a catalog can't be read")
+		}
+		return ref, nil
+	})
+}
+
+// number returns a number in the bucket that describes the store.
+func (r *reader) number(key []byte) (uint64, error) {
+	value, found, err := r.get(bucketMeta, key)
+	if err != nil {
+		return 0, err
+	}
+	if !found {
+		return 0, damaged("its %s is missing", key)
+	}
+	return decodeNumber(value)
+}

@@ -1,0 +1,122 @@
+// Package bolt is the store in one bbolt file.
+//
+// All writes go through one goroutine, which takes what is waiting, runs each plan on
+// top of what the ones before it have changed, and commits all of it with one fsync.
+// Reads are read transactions of bbolt, and see the newest commit.
+//
+// bbolt finds no rot in its file. So every value ends with a checksum over its key and
+// itself, every search is checked against the records on both sides of where it ended,
+// and faults of the mapped memory are errors. What remains are pages that lead back to
+// themselves, which bbolt follows until the process dies, and pages that lead to an
+// older version of themselves.
+package bolt
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/usher-pdp/usher/store"
+)
+
+// Options are what Open may be told. The zero value will do.
+type Options struct {
+	// Observer is told of commits; it may be nil.
+	Observer store.Observer
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+
+	openFile func(name string, flag int, mode os.FileMode) (*os.File, error) // for tests; nil: os.OpenFile
+}
+
+// Store is a store in a bbolt file. Open makes one.
+type Store struct {
+	path     string
+	options  Options
+	epoch    string
+	revision atomic.Uint64 // published
+
+	opened sync.RWMutex // held to read by Views, to write while the file is reopened
+	db     *bbolt.DB    // nil: the file could not be reopened, or is closed
+
+	queue  chan *request
+	done   chan struct{} // closed when the writer has ended
+	closed chan struct{} // closed when Close has begun
+	close  sync.Once
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Revision is the revision of the newest published state.
+func (s *Store) Revision() store.Revision {
+	return store.Revision{Epoch: s.epoch, Number: s.revision.Load()}
+}
+
+// View calls read with the newest committed state.
+func (s *Store) View(ctx context.Context, read func(store.Reader) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.opened.RLock()
+	defer s.opened.RUnlock()
+	if s.db == nil {
+		return fmt.Errorf("%w: the file %s is not open", store.ErrUnavailable, s.path)
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	tx, err := begin(s.db, false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	r, err := newReader(tx, s.epoch)
+	if err != nil {
+		return err
+	}
+	return read(r)
+}
+
+// Close waits for the writes that are waiting and for Views, and closes the file.
+func (s *Store) Close() error {
+	s.close.Do(func() { close(s.closed) })
+	<-s.done
+	s.opened.Lock()
+	defer s.opened.Unlock()
+	if s.db == nil {
+		return nil
+	}
+	err := s.db.Close()
+	s.db = nil
+	return err
+}
+
+// begin begins a transaction.
+func begin(db *bbolt.DB, writable bool) (tx *bbolt.Tx, err error) {
+	defer guard(&err)
+	tx, err = db.Begin(writable)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return tx, nil
+}
+
+// guard turns a panic into an error. It is for code that calls bbolt and nothing else:
+// whatever panics there is due to a page that makes no sense.
+func guard(err *error) {
+	if p := recover(); p != nil {
+		*err = damaged("bbolt can't read it: %v", p)
+	}
+}
+
+// damaged is the error of data that can't be what was written.
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: %s; stop Usher and restore a backup", store.ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// Path is the path of the file.
+func (s *Store) Path() string { return s.path }

@@ -1,0 +1,225 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/usher-pdp/usher/store"
+)
+
+const (
+	// maxWaiting is how many writes can wait for their turn before Commit waits.
+	maxWaiting = 1024
+	// maxGroup is how many writes share a commit.
+	maxGroup = 256
+	// retryAfter is the pause between tries to reopen a file after a failed write.
+	retryAfter = time.Second
+)
+
+// request is a Commit call that waits for the writer.
+type request struct {
+	ctx    context.Context
+	write  store.Write
+	answer chan answer
+}
+
+type answer struct {
+	committed store.Committed
+	err       error
+}
+
+// Commit puts a write to the queue and waits until it is answered, or until ctx is
+// done. Then the write may still be made.
+func (s *Store) Commit(ctx context.Context, w store.Write) (store.Committed, error) {
+	req := &request{ctx: ctx, write: w, answer: make(chan answer, 1)}
+	select {
+	case <-s.closed:
+		return store.Committed{}, errClosed
+	case <-ctx.Done():
+		return store.Committed{}, ctx.Err()
+	case s.queue <- req:
+	}
+	select {
+	case a := <-req.answer:
+		return a.committed, a.err
+	case <-ctx.Done():
+		return store.Committed{}, ctx.Err()
+	case <-s.done:
+		// The writer has ended. It may have answered before.
+		select {
+		case a := <-req.answer:
+			return a.committed, a.err
+		default:
+			return store.Committed{}, errClosed
+		}
+	}
+}
+
+var errClosed = fmt.Errorf("%w: it is closed", store.ErrUnavailable)
+
+// run is the writer. It ends when the store is closed and no write waits.
+func (s *Store) run() {
+	defer close(s.done)
+	// A page that can't be read is an error, not the end of the process.
+	debug.SetPanicOnFault(true)
+	var lost error // why the last commit may or may not have been made
+	for {
+		var retry <-chan time.Time
+		if lost != nil {
+			retry = time.After(retryAfter)
+		}
+		select {
+		case req := <-s.queue:
+			lost = s.commit(s.group(req), lost)
+		case <-retry:
+			lost = s.reopen(lost)
+		case <-s.closed:
+			if len(s.queue) == 0 {
+				return
+			}
+			lost = s.commit(s.group(<-s.queue), lost)
+		}
+	}
+}
+
+// group returns the first write and those that wait behind it. It does not wait for
+// more, so that a lone write is not delayed.
+func (s *Store) group(first *request) []*request {
+	group := []*request{first}
+	for len(group) < maxGroup {
+		select {
+		case req := <-s.queue:
+			group = append(group, req)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit makes the writes of a group with one transaction, tells the observer,
+// publishes the revision and answers, in this order. It returns why the transaction
+// may or may not have been made, if so.
+func (s *Store) commit(group []*request, lost error) error {
+	answers := make([]answer, len(group))
+	if lost == nil {
+		lost = s.transact(group, answers)
+	}
+	for i, req := range group {
+		if lost != nil {
+			answers[i] = answer{err: fmt.Errorf("%w: a write has failed (%w), and none is taken until the file has been reopened; check the disk, then try again",
+				store.ErrUnavailable, lost)}
+		}
+		req.answer <- answers[i]
+	}
+	return lost
+}
+
+func (s *Store) transact(group []*request, answers []answer) error {
+	tx, err := begin(s.db, true)
+	if err != nil {
+		return err
+	}
+	r, err := newReader(tx, s.epoch)
+	if err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	var touched []store.Touched
+	for i, req := range group {
+		stage, err := s.plan(r, req)
+		if err != nil || !stage.changed() {
+			answers[i] = answer{store.Committed{Revision: r.revision}, err}
+			continue
+		}
+		if err := stage.flush(); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		r.revision.Number = stage.revision
+		touched = append(touched, stage.touched...)
+		answers[i] = answer{committed: store.Committed{Revision: r.revision, Changed: true}}
+	}
+	if len(touched) == 0 {
+		return tx.Rollback()
+	}
+	if err := finish(r); err != nil {
+		if s.options.Observer != nil {
+			s.options.Observer.Lost()
+		}
+		return err
+	}
+	if s.options.Observer != nil {
+		s.options.Observer.Committed(touched)
+	}
+	s.revision.Store(r.revision.Number)
+	return nil
+}
+
+// plan runs the plan of a write on what the reader sees, and turns the changes into
+// records.
+func (s *Store) plan(r *reader, req *request) (*stage, error) {
+	if err := req.ctx.Err(); err != nil {
+		return nil, err
+	}
+	changes, err := runPlan(req.write.Plan, r)
+	if err != nil {
+		return nil, err
+	}
+	stage, err := newStage(r, &req.write, s.options.Now())
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range changes {
+		if err := stage.apply(c); err != nil {
+			return nil, err
+		}
+	}
+	return stage, nil
+}
+
+// runPlan runs a plan. One that panics fails, and harms no other write.
+func runPlan(plan func(store.Reader) ([]store.Change, error), r store.Reader) (changes []store.Change, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the plan of a write panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return plan(r)
+}
+
+// finish writes the revision and commits.
+func finish(r *reader) (err error) {
+	defer guard(&err)
+	value := encodeNumber(r.revision.Number)
+	if err := r.tx.Bucket(bucketMeta.name()).Put(metaRevision, seal(bucketMeta, metaRevision, value)); err != nil {
+		return errors.Join(err, r.tx.Rollback())
+	}
+	return r.tx.Commit()
+}
+
+// reopen closes the file and opens it again, because after a failed write bbolt's
+// memory need not be what the file is. What is then in the file is what counts.
+func (s *Store) reopen(lost error) error {
+	s.opened.Lock()
+	defer s.opened.Unlock()
+	if s.db != nil {
+		_ = closeFile(s.db) // it may be broken; what matters is whether it opens again
+		s.db = nil
+	}
+	if err := s.open(); err != nil {
+		return fmt.Errorf("%w; the file can't be reopened: %w", lost, err)
+	}
+	if s.options.Observer != nil {
+		s.options.Observer.Lost()
+	}
+	return nil
+}
+
+func closeFile(db *bbolt.DB) (err error) {
+	defer guard(&err)
+	return db.Close()
+}
