@@ -63,7 +63,7 @@ func (d decisionService) BatchCheck(ctx context.Context, r *usherv1.BatchCheckRe
 		if err != nil {
 			return err
 		}
-		b = &batch{facts: f, tenant: t, request: r, results: make([]*usherv1.BatchCheckResult, 0, len(r.GetItems()))}
+		b = &batch{facts: f, tenant: t, request: r}
 		return b.decide(ctx)
 	})
 	if err != nil {
@@ -88,6 +88,8 @@ type batch struct {
 	request *usherv1.BatchCheckRequest
 	// holders are those of the request's subject and groups, once an item needs them.
 	holders []*policy.Holder
+	// question is the one that is being decided.
+	question policy.Request
 
 	results   []*usherv1.BatchCheckResult
 	counts    [reasonCodes]int
@@ -95,39 +97,50 @@ type batch struct {
 }
 
 func (b *batch) decide(ctx context.Context) error {
+	actions := 0
+	for _, item := range b.request.GetItems() {
+		actions += len(item.GetActions())
+	}
+	// One allocation for all results and one for all decisions.
+	results := make([]usherv1.BatchCheckResult, len(b.request.GetItems()))
+	decisions := make([]usherv1.Decision, actions)
+	b.results = make([]*usherv1.BatchCheckResult, len(results))
 	for i, item := range b.request.GetItems() {
-		result, err := b.decideItem(ctx, item, fmt.Sprintf("items[%d].", i))
-		if err != nil {
-			return err
+		result := &results[i]
+		b.results[i] = result
+		n := len(item.GetActions())
+		result.Decisions, decisions = decisions[:n:n], decisions[n:]
+		if err := b.decideItem(ctx, item, result); err != nil {
+			if result.Error = itemError(err, i); result.Error == nil {
+				return err
+			}
+			result.Decisions, result.Reasons = nil, nil
 		}
-		b.results = append(b.results, result)
 	}
 	return nil
 }
 
-// decideItem answers one item. What is wrong with the item is in the result; the error
-// is one of the whole call.
-func (b *batch) decideItem(ctx context.Context, item *usherv1.BatchCheckItem, prefix string) (*usherv1.BatchCheckResult, error) {
-	if err := checkItem(b.request, item, prefix); err != nil {
-		return itemError(err, prefix, 0)
+// decideItem answers one item, action by action.
+func (b *batch) decideItem(ctx context.Context, item *usherv1.BatchCheckItem, result *usherv1.BatchCheckResult) error {
+	if err := checkItem(b.request, item); err != nil {
+		return err
 	}
 	holders, err := b.holdersOf(ctx, item)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	subject := b.request.GetSubject()
 	if item.GetSubject() != "" {
 		subject = item.GetSubject()
 	}
-	request := &policy.Request{Subject: subject, Resource: resourceOf(item.GetResource())}
-	result := &usherv1.BatchCheckResult{Decisions: make([]usherv1.Decision, len(item.GetActions()))}
+	b.question = policy.Request{Subject: subject, Resource: resourceOf(item.GetResource())}
 	withReasons := b.request.GetDetail() == usherv1.Detail_DETAIL_REASONS
 	var counts [reasonCodes]int
 	for i, action := range item.GetActions() {
-		request.Action = action
-		decision, err := b.tenant.table.Decide(holders, request)
+		b.question.Action = action
+		decision, err := b.tenant.table.Decide(holders, &b.question)
 		if err != nil {
-			return itemError(err, prefix, i)
+			return inAction(err, i)
 		}
 		result.Decisions[i] = decisionMessage(decision)
 		if withReasons {
@@ -139,7 +152,7 @@ func (b *batch) decideItem(ctx context.Context, item *usherv1.BatchCheckItem, pr
 	for code, n := range counts {
 		b.counts[code] += n
 	}
-	return result, nil
+	return nil
 }
 
 func (b *batch) holdersOf(ctx context.Context, item *usherv1.BatchCheckItem) ([]*policy.Holder, error) {
@@ -162,28 +175,32 @@ func (b *batch) recheck(by time.Time) {
 	}
 }
 
-// itemError makes the result of an item with something wrong in it; an unknown action
-// is the one at that index.
-func itemError(err error, prefix string, action int) (*usherv1.BatchCheckResult, error) {
+// inAction says which of an item's actions an error is about, if it is about one.
+func inAction(err error, index int) error {
+	var unknown *policy.UnknownNameError
+	if errors.As(err, &unknown) && unknown.Field == "action" {
+		unknown.Field = fmt.Sprintf("actions[%d]", index)
+	}
+	return err
+}
+
+// itemError returns what is wrong with the item at that index, or nil if the error is
+// one of the whole call.
+func itemError(err error, index int) *usherv1.ItemError {
 	var input *inputError
 	var unknown *policy.UnknownNameError
 	switch {
 	case errors.As(err, &input):
 	case errors.As(err, &unknown):
 		input = unknownNameInput(unknown)
-		field := unknown.Field
-		if field == "action" {
-			field = fmt.Sprintf("actions[%d]", action)
-		}
-		input.violations[0].Field = prefix + field
 	default:
-		return nil, err
+		return nil
 	}
-	return &usherv1.BatchCheckResult{Error: &usherv1.ItemError{
+	return &usherv1.ItemError{
 		Reason:      input.reason,
-		Field:       input.violations[0].GetField(),
+		Field:       fmt.Sprintf("items[%d].%s", index, input.violations[0].GetField()),
 		Description: input.violations[0].GetDescription(),
-	}}, nil
+	}
 }
 
 func resourceOf(r *usherv1.Resource) policy.Resource {

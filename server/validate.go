@@ -43,51 +43,43 @@ func checkTenant(tenant string) error {
 	return nil
 }
 
-// checkAsker checks who asks. The prefix is that of the fields' names.
-func checkAsker(prefix, subject string, groups []string) error {
+func checkAsker(subject string, groups []string) error {
 	if !isID(subject) {
-		return malformed(prefix+"subject", "%s", idHelp)
+		return malformed("subject", "%s", idHelp)
 	}
-	return checkGroups(prefix, groups)
+	return checkGroups(groups)
 }
 
-func checkGroups(prefix string, groups []string) error {
+func checkGroups(groups []string) error {
 	if len(groups) > maxGroups {
-		return malformed(prefix+"groups", "at most %d groups", maxGroups)
+		return malformed("groups", "at most %d groups", maxGroups)
 	}
 	for i, g := range groups {
 		if !isID(g) || !strings.HasPrefix(g, groupPrefix) {
-			return malformed(fmt.Sprintf("%sgroups[%d]", prefix, i), "%s", groupHelp)
+			return malformed(fmt.Sprintf("groups[%d]", i), "%s", groupHelp)
 		}
 	}
 	return nil
 }
 
-func checkAction(field, action string) error {
-	if !isName(action) {
-		return malformed(field, "%s", nameHelp)
-	}
-	return nil
-}
-
-func checkResource(prefix string, r *usherv1.Resource) error {
+func checkResource(r *usherv1.Resource) error {
 	switch {
 	case r == nil:
-		return malformed(prefix+"resource", "%s", resourceRequired)
+		return malformed("resource", "%s", resourceRequired)
 	case !isName(r.GetType()):
-		return malformed(prefix+"resource.type", "%s", nameHelp)
+		return malformed("resource.type", "%s", nameHelp)
 	case len(r.GetId()) > maxIDBytes || !isPrintable(r.GetId()):
-		return malformed(prefix+"resource.id", "%s", resourceIDHelp)
+		return malformed("resource.id", "%s", resourceIDHelp)
 	case len(r.GetScopes()) > maxScopes:
-		return malformed(prefix+"resource.scopes", "at most %d scopes", maxScopes)
+		return malformed("resource.scopes", "at most %d scopes", maxScopes)
 	case r.GetOwner() != "" && !isID(r.GetOwner()):
-		return malformed(prefix+"resource.owner", "%s", idHelp)
+		return malformed("resource.owner", "%s", idHelp)
 	case len(r.GetAttributes().GetFields()) > maxAttributes:
-		return malformed(prefix+"resource.attributes", "at most %d attributes", maxAttributes)
+		return malformed("resource.attributes", "at most %d attributes", maxAttributes)
 	}
 	for i, scope := range r.GetScopes() {
 		if !isID(scope) {
-			return malformed(fmt.Sprintf("%sresource.scopes[%d]", prefix, i), "%s", idHelp)
+			return malformed(fmt.Sprintf("resource.scopes[%d]", i), "%s", idHelp)
 		}
 	}
 	return nil
@@ -97,13 +89,13 @@ func checkCheck(r *usherv1.CheckRequest) error {
 	if err := checkTenant(r.GetTenant()); err != nil {
 		return err
 	}
-	if err := checkAsker("", r.GetSubject(), r.GetGroups()); err != nil {
+	if err := checkAsker(r.GetSubject(), r.GetGroups()); err != nil {
 		return err
 	}
-	if err := checkAction("action", r.GetAction()); err != nil {
-		return err
+	if !isName(r.GetAction()) {
+		return malformed("action", "%s", nameHelp)
 	}
-	return checkResource("", r.GetResource())
+	return checkResource(r.GetResource())
 }
 
 // checkBatch checks what concerns the whole batch.
@@ -114,7 +106,7 @@ func checkBatch(r *usherv1.BatchCheckRequest) error {
 	if r.GetSubject() != "" && !isID(r.GetSubject()) {
 		return malformed("subject", "%s", idHelp)
 	}
-	if err := checkGroups("", r.GetGroups()); err != nil {
+	if err := checkGroups(r.GetGroups()); err != nil {
 		return err
 	}
 	if n := len(r.GetItems()); n == 0 || n > maxBatchItems {
@@ -133,28 +125,28 @@ func checkBatch(r *usherv1.BatchCheckRequest) error {
 	return nil
 }
 
-// checkItem checks one item of a batch, for which the request's subject may be
-// needed.
-func checkItem(r *usherv1.BatchCheckRequest, item *usherv1.BatchCheckItem, prefix string) error {
+// checkItem checks one item of a batch, for which the request's subject may be needed.
+// The fields that it names are those of the item.
+func checkItem(r *usherv1.BatchCheckRequest, item *usherv1.BatchCheckItem) error {
 	if item.GetSubject() == "" {
 		if len(item.GetGroups()) > 0 {
-			return malformed(prefix+"groups", "an item with groups has to name its subject too")
+			return malformed("groups", "an item with groups has to name its subject too")
 		}
 		if r.GetSubject() == "" {
-			return malformed(prefix+"subject", "neither the item nor the request names a subject")
+			return malformed("subject", "neither the item nor the request names a subject")
 		}
-	} else if err := checkAsker(prefix, item.GetSubject(), item.GetGroups()); err != nil {
+	} else if err := checkAsker(item.GetSubject(), item.GetGroups()); err != nil {
 		return err
 	}
 	if n := len(item.GetActions()); n == 0 || n > maxItemActions {
-		return malformed(prefix+"actions", "1 to %d actions", maxItemActions)
+		return malformed("actions", "1 to %d actions", maxItemActions)
 	}
 	for i, action := range item.GetActions() {
 		if !isName(action) {
-			return malformed(fmt.Sprintf("%sactions[%d]", prefix, i), "%s", nameHelp)
+			return malformed(fmt.Sprintf("actions[%d]", i), "%s", nameHelp)
 		}
 	}
-	return checkResource(prefix, item.GetResource())
+	return checkResource(item.GetResource())
 }
 
 // isTenant is ^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$.

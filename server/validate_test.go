@@ -71,7 +71,7 @@ func FuzzCheckValidation(f *testing.F) {
 		item := &usherv1.BatchCheckItem{Subject: check.Subject, Groups: groups, Actions: []string{action}, Resource: resource}
 		if check.Subject != "" {
 			check.Tenant = "tenant"
-			compareWithRules(t, checkItem(&usherv1.BatchCheckRequest{}, item, ""), check, "actions[0]")
+			compareWithRules(t, checkItem(&usherv1.BatchCheckRequest{}, item), check, "actions[0]")
 		}
 	})
 }
