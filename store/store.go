@@ -210,7 +210,7 @@ type Observer interface {
 	// Committed is called after a commit is on disk and before the Commit call
 	// that made it returns, in the order of revisions, never twice at once. The
 	// keys are what the commit has touched. Until it returns, Revision is still
-	// the one before.
+	// the one before; a View that begins meanwhile sees the commit already.
 	Committed(touched []Touched)
 	// Lost is called after a commit that may or may not have been made: anything
 	// may have changed.
@@ -218,7 +218,8 @@ type Observer interface {
 }
 
 // Touched is something that a commit has changed: a tenant's own record or toggles,
-// if Subject is empty, else the assignments of a subject.
+// if Subject is empty, else the assignments of a subject. Tenant is 0 for what belongs
+// to no tenant (a catalog).
 type Touched struct {
 	Tenant  TenantID
 	Name    string // of the tenant

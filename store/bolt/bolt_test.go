@@ -79,14 +79,7 @@ const samplePage = 1024
 // it can be.
 func sample(t testing.TB, r *rand.Rand) string {
 	path := filepath.Join(t.TempDir(), "usher.db")
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{PageSize: samplePage})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := create(db); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
+	if err := create(path, samplePage); err != nil {
 		t.Fatal(err)
 	}
 	s := open(t, path, Options{Now: noon})
@@ -108,17 +101,23 @@ func sample(t testing.TB, r *rand.Rand) string {
 			commit(t, s, name, append(changes, store.SetToggle{Tenant: id, Toggle: fmt.Sprint("x", r.IntN(9)), On: r.IntN(2) == 0})...)
 		}
 	}
+	shrink(t, s)
+	return path
+}
+
+// shrink closes a store and cuts off what its file has in reserve.
+func shrink(t testing.TB, s *Store) {
+	t.Helper()
 	var size int64
-	if err := s.db.View(func(tx *bbolt.Tx) error { size = tx.Size(); return nil }); err != nil {
+	if err := s.file.View(func(tx *bbolt.Tx) error { size = tx.Size(); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(path, size); err != nil {
+	if err := os.Truncate(s.path, size); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
 // dump reads all that a store answers, in a fixed order of questions: one text for
@@ -192,7 +191,7 @@ func list[T any](seq func(func(T, error) bool)) (string, error) {
 
 // recordsOf returns all records of a bucket as bbolt reads them.
 func recordsOf(t testing.TB, s *Store, b bucket) (keys, values [][]byte) {
-	err := s.db.View(func(tx *bbolt.Tx) error {
+	err := s.file.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(b.name()).ForEach(func(k, v []byte) error {
 			keys, values = append(keys, append([]byte(nil), k...)), append(values, append([]byte(nil), v...))
 			return nil
@@ -207,7 +206,7 @@ func recordsOf(t testing.TB, s *Store, b bucket) (keys, values [][]byte) {
 // edit changes a closed file with bbolt.
 func edit(t testing.TB, path string, change func(*bbolt.Tx) error) {
 	t.Helper()
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: true, NoGrowSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}

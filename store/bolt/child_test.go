@@ -21,11 +21,15 @@ type job struct {
 	Path   string
 	Truth  []string // what dump has to say
 	Trials []trial
+	From   []int // number of each writer's first write
 }
 
 var jobs = map[string]func(job){
-	"hold": holdFile,
-	"flip": readFlipped,
+	"hold":           holdFile,
+	"write":          writeUntilKilled,
+	"flip":           readFlipped,
+	"flip open":      readFlippedOpen,
+	"flip and write": writeFlipped,
 }
 
 func TestMain(m *testing.M) {
@@ -47,7 +51,7 @@ type child struct {
 	stderr *strings.Builder
 }
 
-func start(t *testing.T, j job) *child {
+func fork(t *testing.T, j job) *child {
 	t.Helper()
 	c := &child{Cmd: exec.Command(os.Args[0]), stderr: new(strings.Builder)}
 	c.Env = append(os.Environ(), childEnv+"=1")
@@ -67,13 +71,6 @@ func start(t *testing.T, j job) *child {
 	}
 	t.Cleanup(func() { c.Process.Kill() })
 	return c
-}
-
-// end waits for the end of the process after all that it has to say.
-func (c *child) end() error {
-	for c.lines.Scan() {
-	}
-	return c.Wait()
 }
 
 // holdFile keeps a store open until it is killed.

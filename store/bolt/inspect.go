@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
 	"strconv"
@@ -16,56 +17,171 @@ import (
 	"github.com/usher-pdp/usher/store"
 )
 
-// Where bbolt keeps what checkLength needs, in a meta page (format version 2, in the
-// byte order of the machine).
+// Sizes and marks in a bbolt file (format version 2, in the byte order of the machine).
 const (
 	pageHeaderSize = 16
-	metaSize       = 64
+	metaSize       = 64 // without the page header
 	metaMagic      = 0xED0CDAED
-	offsetMagic    = pageHeaderSize
-	offsetPageSize = pageHeaderSize + 8
-	offsetPages    = pageHeaderSize + 40 // how many pages the file has
+	metaVersion    = 2
+	flagFreelist   = 0x10
+	noFreelist     = ^uint64(0) // the free pages are not listed; ours are
 )
 
-// checkLength compares the length of a file with what its meta pages claim. bbolt does
-// not, and reading behind the end of a mapped file ends the process.
-func checkLength(f *os.File) error {
+var native = binary.NativeEndian
+
+// meta is what a meta page says. Of the two that a file has, the one with the higher
+// transaction id is the root of the newest state.
+type meta struct {
+	pageSize int64
+	freelist uint64 // page of the list of free pages
+	high     uint64 // how many pages the file has
+	txid     uint64
+}
+
+var (
+	errNoMagic     = errors.New("not a meta page of bbolt")
+	errMetaVersion = errors.New("another version of bbolt's format")
+	errMetaSum     = errors.New("the checksum of a meta page is wrong")
+)
+
+// parseMeta reads a meta page, given from its start.
+func parseMeta(page []byte) (m meta, err error) {
+	if len(page) < pageHeaderSize+metaSize {
+		return m, errNoMagic
+	}
+	b := page[pageHeaderSize:]
+	h := fnv.New64a()
+	h.Write(b[:56])
+	switch {
+	case native.Uint32(b) != metaMagic:
+		return m, errNoMagic
+	case native.Uint64(b[56:]) != h.Sum64():
+		return m, errMetaSum
+	case native.Uint32(b[4:]) != metaVersion:
+		return m, errMetaVersion
+	}
+	m = meta{int64(native.Uint32(b[8:])), native.Uint64(b[32:]), native.Uint64(b[40:]), native.Uint64(b[48:])}
+	if m.pageSize < 1024 || m.pageSize > 1<<24 || m.high > 1<<40 {
+		return m, errMetaVersion
+	}
+	return m, nil
+}
+
+// inspect locks a file and looks at it before bbolt does. bbolt would wait for the
+// lock, write to an empty file, read behind the end of a file that was cut off, go back
+// to the state before if a meta page is damaged, and allocate whatever a damaged list
+// of free pages asks for.
+func inspect(f *os.File) (m meta, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return m, err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%w: it is not a regular file; name another data directory", store.ErrForeign)
+		return m, fmt.Errorf("%w: it is not a regular file; name another data directory", store.ErrForeign)
 	}
-	if info.Size() == 0 {
-		return nil // a new one
+	if err := lock(f, info); err != nil {
+		return m, err
 	}
+	if info, err = f.Stat(); err != nil { // nobody else writes to it now
+		return m, err
+	}
+	if m, err = newestMeta(f, info.Size()); err != nil {
+		return m, err
+	}
+	if size := int64(m.high) * m.pageSize; info.Size() < size {
+		return m, damaged("it is %d bytes long and should have %d: it was cut off", info.Size(), size)
+	}
+	return m, checkFreelist(f, m)
+}
+
+// newestMeta reads both meta pages. If one of them is damaged, it may be that of the
+// newest state, so the other one will not do.
+func newestMeta(f io.ReaderAt, size int64) (meta, error) {
+	first, err0 := readMeta(f, 0)
 	pageSize := int64(os.Getpagesize())
-	for _, offset := range []int64{0, pageSize} {
-		page := make([]byte, pageHeaderSize+metaSize)
-		_, err := f.ReadAt(page, offset)
-		if errors.Is(err, io.EOF) {
-			return damaged("it is %d bytes long, which is less than its first two pages: it was cut off", info.Size())
+	if err0 == nil {
+		pageSize = first.pageSize
+	}
+	second, err1 := readMeta(f, pageSize)
+	switch {
+	case err0 == nil && err1 == nil && second.txid > first.txid:
+		return second, nil
+	case err0 == nil && err1 == nil:
+		return first, nil
+	case size < pageSize+pageHeaderSize+metaSize && (err0 == nil || beginsLikeMeta(f)):
+		return first, damaged("it is %d bytes long, which is less than its first two pages: it was cut off", size)
+	case err0 == errNoMagic && err1 == errNoMagic:
+		return first, fmt.Errorf("%w: it is not a bbolt file; name another data directory", store.ErrForeign)
+	case err0 == errMetaVersion && err1 == errMetaVersion:
+		return first, fmt.Errorf("%w: %w", store.ErrNewerFormat, errMetaVersion)
+	}
+	return first, damaged("a meta page, and with it maybe the newest changes: %v", errors.Join(err0, err1))
+}
+
+func readMeta(f io.ReaderAt, offset int64) (meta, error) {
+	page := make([]byte, pageHeaderSize+metaSize)
+	n, err := f.ReadAt(page, offset)
+	if err != nil && err != io.EOF {
+		return meta{}, err
+	}
+	return parseMeta(page[:n])
+}
+
+// beginsLikeMeta reports whether a file is a meta page as far as it goes. An empty one
+// is: new stores get their name when they are whole.
+func beginsLikeMeta(f io.ReaderAt) bool {
+	want := make([]byte, pageHeaderSize+4)
+	native.PutUint16(want[8:], 0x04)
+	native.PutUint32(want[pageHeaderSize:], metaMagic)
+	got := make([]byte, len(want))
+	n, _ := f.ReadAt(got, 0)
+	return string(got[:n]) == string(want[:n])
+}
+
+// checkFreelist reads the list of free pages, which has to ascend.
+func checkFreelist(f io.ReaderAt, m meta) error {
+	if m.freelist == noFreelist {
+		return fmt.Errorf("%w: it is a bbolt file of another program; name another data directory", store.ErrForeign)
+	}
+	if m.freelist < 2 || m.freelist >= m.high {
+		return damaged("the place of its list of free pages")
+	}
+	header := make([]byte, pageHeaderSize+8)
+	at := int64(m.freelist) * m.pageSize
+	if _, err := f.ReadAt(header, at); err != nil {
+		return err
+	}
+	count, start := uint64(native.Uint16(header[10:])), int64(pageHeaderSize)
+	if count == 0xFFFF {
+		count, start = native.Uint64(header[pageHeaderSize:]), pageHeaderSize+8
+	}
+	pages := uint64(native.Uint32(header[12:])) + 1
+	if native.Uint64(header) != m.freelist || native.Uint16(header[8:]) != flagFreelist || count > m.high ||
+		m.freelist+pages > m.high || uint64(start)+8*count > pages*uint64(m.pageSize) {
+		return damaged("its list of free pages")
+	}
+	ids := make([]byte, 8*count)
+	if _, err := f.ReadAt(ids, at+start); err != nil {
+		return err
+	}
+	last := uint64(1)
+	for ; len(ids) > 0; ids = ids[8:] {
+		id := native.Uint64(ids)
+		if id <= last || id >= m.high {
+			return damaged("the order of its list of free pages")
 		}
-		if err != nil {
-			return err
-		}
-		if binary.NativeEndian.Uint32(page[offsetMagic:]) != metaMagic {
-			continue // bbolt knows what to say of it
-		}
-		pageSize = int64(binary.NativeEndian.Uint32(page[offsetPageSize:]))
-		pages := binary.NativeEndian.Uint64(page[offsetPages:])
-		if size := int64(pages) * pageSize; info.Size() < size {
-			return damaged("it is %d bytes long and should have %d: it was cut off", info.Size(), size)
-		}
+		last = id
 	}
 	return nil
 }
 
-// inUse is the error of a file that another process has open. It names the process if
-// the operating system tells.
-func inUse(path string) error {
-	if pid := holder(path); pid > 0 {
+// lock takes the lock that bbolt takes, but does not wait for it.
+func lock(f *os.File, info os.FileInfo) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return err
+	}
+	if pid := holder(info); pid > 0 {
 		return fmt.Errorf("%w: process %d has it; stop that process, or name another data directory", store.ErrInUse, pid)
 	}
 	return fmt.Errorf("%w: stop that process, or name another data directory", store.ErrInUse)
@@ -73,16 +189,12 @@ func inUse(path string) error {
 
 // holder returns the id of the process that has the lock of a file, or 0 if
 // /proc/locks does not tell it.
-func holder(path string) int {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0
-	}
+func holder(info os.FileInfo) int {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return 0
 	}
-	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(stat.Dev), unix.Minor(stat.Dev), stat.Ino)
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(stat.Dev)), unix.Minor(uint64(stat.Dev)), stat.Ino)
 	locks, err := os.Open("/proc/locks")
 	if err != nil {
 		return 0

@@ -8,10 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/usher-pdp/usher/store"
 )
@@ -40,8 +41,10 @@ func Open(path string, options Options) (*Store, error) {
 		done:    make(chan struct{}),
 		closed:  make(chan struct{}),
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, openError(path, err)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := create(path, 0); err != nil {
+			return nil, openError(path, err)
+		}
 	}
 	if err := s.open(); err != nil {
 		return nil, openError(path, err)
@@ -50,127 +53,157 @@ func Open(path string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// open opens the file, creates what a new one has, and publishes its revision.
+// open opens the file and publishes its revision.
 func (s *Store) open() error {
-	db, err := s.openFile()
+	f, err := s.openFile()
 	if err != nil {
 		return err
 	}
-	number, err := s.identify(db)
-	if err != nil {
-		return errors.Join(err, db.Close())
+	revision, err := identify(f.DB)
+	if err == nil && s.epoch != "" && s.epoch != revision.Epoch {
+		err = fmt.Errorf("%w: another file is in its place; restart Usher to use that one", store.ErrUnavailable)
 	}
-	s.db = db
-	s.revision.Store(number)
+	if err != nil {
+		return errors.Join(err, f.close())
+	}
+	s.file = f
+	if s.epoch == "" { // it is read without a lock when the file is reopened
+		s.epoch = revision.Epoch
+	}
+	s.revision.Store(revision.Number)
 	return nil
 }
 
 // openFile has bbolt open the file, after a look at whether it is whole.
-func (s *Store) openFile() (db *bbolt.DB, err error) {
+func (s *Store) openFile() (opened *file, err error) {
+	f := new(file)
+	defer func() {
+		if err != nil {
+			_ = f.close() // bbolt has not, if it panicked
+		}
+	}()
 	defer guard(&err)
-	var file *os.File
-	db, err = bbolt.Open(s.path, 0o600, &bbolt.Options{
-		Timeout:         time.Millisecond, // less than bbolt's pause between tries, so it tries once
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	var m meta
+	f.DB, err = bbolt.Open(s.path, 0o600, &bbolt.Options{
+		Timeout:         time.Millisecond, // inspect has the lock already
 		FreelistType:    bbolt.FreelistArrayType,
 		InitialMmapSize: reserve,
 		NoStatistics:    true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			file, err = s.options.openFile(name, flag, mode)
+			f.os, err = s.options.openFile(name, flag&^os.O_CREATE, mode)
 			if err != nil {
 				return nil, err
 			}
-			if err := checkLength(file); err != nil {
-				return nil, errors.Join(err, file.Close())
-			}
-			return file, nil
+			m, err = inspect(f.os)
+			return f.os, err
 		},
 	})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, inUse(s.path)
-	case errors.Is(err, bolterrors.ErrInvalid):
-		return nil, fmt.Errorf("%w: it is not a bbolt file; name another data directory", store.ErrForeign)
-	case errors.Is(err, bolterrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%w: %w", store.ErrNewerFormat, err)
-	case errors.Is(err, bolterrors.ErrChecksum):
-		return nil, damaged("both of its meta pages")
+	if err != nil {
+		return nil, err
 	}
-	return db, err
+	f.metas, err = syscall.Mmap(int(f.os.Fd()), 0, 2*int(m.pageSize), syscall.PROT_READ, syscall.MAP_SHARED)
+	return f, err
 }
 
-// identify creates what a new file has, checks that the file is a store which this
-// version can read, and returns the number of its revision.
-func (s *Store) identify(db *bbolt.DB) (number uint64, err error) {
-	defer guard(&err)
-	tx, err := db.Begin(false)
+// identify checks that the file is a store which this version can read, and returns
+// its revision.
+func identify(db *bbolt.DB) (revision store.Revision, err error) {
+	tx, err := begin(db, false)
 	if err != nil {
-		return 0, err
+		return revision, err
 	}
-	first, _ := tx.Cursor().First()
-	isNew, isOurs := first == nil, tx.Bucket(bucketMeta.name()) != nil
-	if err := tx.Rollback(); err != nil {
-		return 0, err
-	}
-	switch {
-	case isNew:
-		if err := create(db); err != nil {
-			return 0, err
+	defer func() { _ = tx.Rollback() }()
+	defer guard(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	ours := 0
+	for b := range bucketCount {
+		if tx.Bucket(b.name()) != nil {
+			ours++
 		}
-	case !isOurs:
-		return 0, fmt.Errorf("%w: it is a bbolt file of another program; name another data directory", store.ErrForeign)
 	}
-	err = db.View(func(tx *bbolt.Tx) error {
-		r := &reader{tx: tx}
-		format, err := r.number(metaFormat)
+	if ours == 0 {
+		return revision, fmt.Errorf("%w: it is a bbolt file of another program; name another data directory", store.ErrForeign)
+	}
+	r := &reader{tx: tx}
+	format, err := r.number(metaFormat)
+	if err != nil {
+		return revision, err
+	}
+	if format > formatVersion {
+		return revision, fmt.Errorf("%w: it has format %d and this version knows format %d; start the newer version, or restore a backup that this one has made",
+			store.ErrNewerFormat, format, formatVersion)
+	}
+	if format < formatVersion || ours < int(bucketCount) {
+		return revision, damaged("it has format %d and %d of %d buckets", format, ours, bucketCount)
+	}
+	epoch, found, err := r.get(bucketMeta, metaEpoch)
+	if err != nil {
+		return revision, err
+	}
+	if !found {
+		return revision, damaged("its epoch is missing")
+	}
+	revision.Epoch = string(epoch)
+	revision.Number, err = r.number(metaRevision)
+	return revision, err
+}
+
+// create makes a new store. It gets its name when it is whole, so that a file that was
+// emptied is not taken for a new one. If another process is faster, its file stays. The
+// pages have the size that the operating system's have if pageSize is 0.
+func create(path string, pageSize int) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // has mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	db, err := bbolt.Open(f.Name(), 0o600, &bbolt.Options{
+		Timeout:  time.Millisecond,
+		PageSize: pageSize,
+		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return f, nil },
+	})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(db.Update(fill), db.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDirectory(dir)
+}
+
+// fill writes what a new store has. In each bucket, a record that sorts before and one
+// that sorts behind all others are never removed: a search that finds nothing on one
+// side has been misled.
+func fill(tx *bbolt.Tx) error {
+	epoch := make([]byte, 8)
+	rand.Read(epoch) // never fails
+	for b := range bucketCount {
+		records := map[string][]byte{string(firstKey): nil, string(lastKey): nil}
+		if b == bucketMeta {
+			records[string(metaFormat)] = encodeNumber(formatVersion)
+			records[string(metaEpoch)] = []byte(hex.EncodeToString(epoch))
+			records[string(metaRevision)] = encodeNumber(0)
+			records[string(metaNextTenant)] = encodeNumber(1)
+		}
+		bucket, err := tx.CreateBucket(b.name())
 		if err != nil {
 			return err
 		}
-		if format != formatVersion {
-			return fmt.Errorf("%w: it has format %d and this version knows format %d; start the newer version, or restore a backup that this one has made",
-				store.ErrNewerFormat, format, formatVersion)
-		}
-		epoch, found, err := r.get(bucketMeta, metaEpoch)
-		if err != nil || !found {
-			return errors.Join(err, damaged("its epoch is missing"))
-		}
-		s.epoch = string(epoch)
-		number, err = r.number(metaRevision)
-		return err
-	})
-	return number, err
-}
-
-// create writes what a new store has. In each bucket, a record that sorts before and
-// one that sorts behind all others are never removed: a search that finds nothing on
-// one side has been misled.
-func create(db *bbolt.DB) error {
-	epoch := make([]byte, 8)
-	rand.Read(epoch) // never fails
-	err := db.Update(func(tx *bbolt.Tx) error {
-		for b := range bucketCount {
-			records := map[string][]byte{string(firstKey): nil, string(lastKey): nil}
-			if b == bucketMeta {
-				records[string(metaFormat)] = encodeNumber(formatVersion)
-				records[string(metaEpoch)] = []byte(hex.EncodeToString(epoch))
-				records[string(metaRevision)] = encodeNumber(0)
-				records[string(metaNextTenant)] = encodeNumber(1)
-			}
-			bucket, err := tx.CreateBucket(b.name())
-			if err != nil {
+		for key, value := range records {
+			if err := bucket.Put([]byte(key), seal(b, []byte(key), value)); err != nil {
 				return err
 			}
-			for key, value := range records {
-				if err := bucket.Put([]byte(key), seal(b, []byte(key), value)); err != nil {
-					return err
-				}
-			}
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
-	return syncDirectory(filepath.Dir(db.Path()))
+	return nil
 }
 
 // syncDirectory makes a new name in a directory survive a loss of power.

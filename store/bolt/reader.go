@@ -50,7 +50,13 @@ func (r *reader) scan(b bucket, prefix, after []byte, each func(key, value []byt
 		err = c.next()
 	}
 	for ; err == nil; err = c.next() {
-		if bytes.Equal(c.key, lastKey) || !bytes.HasPrefix(c.key, prefix) || !each(c.key, c.value) {
+		if bytes.Equal(c.key, lastKey) {
+			return nil
+		}
+		if !bytes.HasPrefix(c.key, prefix) {
+			return c.next() // the record that ends the scan has to be at its place
+		}
+		if !each(c.key, c.value) {
 			return nil
 		}
 	}
@@ -74,25 +80,42 @@ func (r *reader) cursor(b bucket) (c *cursor, err error) {
 	return &cursor{bucket: b, bolt: found.Cursor()}, nil
 }
 
-// seek goes to a key, or to the record behind it. If the key is not there, the records
-// on both sides show that the search has come to the right place.
+// seek goes to a key, or to the record behind it. If the key is not there, two records
+// on either side show that the search has come to the right place: with one, an element
+// of a page that leads to another record by mistake could pass for a neighbour.
 func (c *cursor) seek(key []byte) (found bool, err error) {
 	defer guard(&err)
-	k, v := c.bolt.Seek(key)
-	if err := c.stand(k, v); err != nil {
+	if err := c.stand(c.bolt.Seek(key)); err != nil {
 		return false, err
 	}
-	if bytes.Equal(k, key) {
+	if bytes.Equal(c.key, key) {
 		return true, nil
 	}
-	behind := *c
-	if err := c.stand(c.bolt.Prev()); err != nil {
-		return false, err
+	steps := 0
+	for ahead := key; steps < 2 && !bytes.Equal(ahead, firstKey); steps++ {
+		if err := c.stand(c.bolt.Prev()); err != nil {
+			return false, err
+		}
+		if bytes.Compare(c.key, ahead) >= 0 {
+			return false, damaged("the order of the keys in the bucket %q", c.bucket.name())
+		}
+		ahead = c.key
 	}
-	if bytes.Compare(c.key, key) >= 0 || bytes.Compare(behind.key, key) <= 0 {
+	for ; steps > 0; steps-- {
+		if err := c.step(); err != nil {
+			return false, err
+		}
+	}
+	behind := *c
+	if bytes.Compare(c.key, key) <= 0 {
 		return false, damaged("the order of the keys in the bucket %q", c.bucket.name())
 	}
-	c.bolt.Next()
+	if !bytes.Equal(c.key, lastKey) {
+		if err := c.step(); err != nil {
+			return false, err
+		}
+		c.bolt.Prev()
+	}
 	c.key, c.value = behind.key, behind.value
 	return false, nil
 }
@@ -100,6 +123,10 @@ func (c *cursor) seek(key []byte) (found bool, err error) {
 // next goes to the next record.
 func (c *cursor) next() (err error) {
 	defer guard(&err)
+	return c.step()
+}
+
+func (c *cursor) step() error {
 	before := c.key
 	if err := c.stand(c.bolt.Next()); err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -43,7 +44,7 @@ type Store struct {
 	revision atomic.Uint64 // published
 
 	opened sync.RWMutex // held to read by Views, to write while the file is reopened
-	db     *bbolt.DB    // nil: the file could not be reopened, or is closed
+	file   *file        // nil: it could not be reopened, or is closed
 
 	queue  chan *request
 	done   chan struct{} // closed when the writer has ended
@@ -65,11 +66,12 @@ func (s *Store) View(ctx context.Context, read func(store.Reader) error) error {
 	}
 	s.opened.RLock()
 	defer s.opened.RUnlock()
-	if s.db == nil {
+	if s.file == nil {
 		return fmt.Errorf("%w: the file %s is not open", store.ErrUnavailable, s.path)
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	tx, err := begin(s.db, false)
+	least := s.revision.Load()
+	tx, err := s.file.begin(false)
 	if err != nil {
 		return err
 	}
@@ -77,6 +79,9 @@ func (s *Store) View(ctx context.Context, read func(store.Reader) error) error {
 	r, err := newReader(tx, s.epoch)
 	if err != nil {
 		return err
+	}
+	if r.revision.Number < least {
+		return damaged("the newest meta page")
 	}
 	return read(r)
 }
@@ -87,12 +92,57 @@ func (s *Store) Close() error {
 	<-s.done
 	s.opened.Lock()
 	defer s.opened.Unlock()
-	if s.db == nil {
+	if s.file == nil {
 		return nil
 	}
-	err := s.db.Close()
-	s.db = nil
+	err := s.file.close()
+	s.file = nil
 	return err
+}
+
+// file is an open file.
+type file struct {
+	*bbolt.DB
+	os    *os.File // what DB reads and writes
+	metas []byte   // its meta pages, mapped
+	stuck bool     // DB has a lock that nobody gives back
+}
+
+// begin begins a transaction. It looks at the meta pages first: if both are damaged or
+// cut off, bbolt panics and keeps its locks.
+func (f *file) begin(writable bool) (tx *bbolt.Tx, err error) {
+	if err := f.readable(); err != nil {
+		return nil, err
+	}
+	return begin(f.DB, writable)
+}
+
+func (f *file) readable() (err error) {
+	defer guard(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	half := len(f.metas) / 2
+	if _, err = parseMeta(f.metas[:half]); err != nil {
+		_, err = parseMeta(f.metas[half:])
+	}
+	if err != nil {
+		return damaged("both meta pages: %v", err)
+	}
+	return nil
+}
+
+// close closes the file, also one that was not opened to the end. If DB is stuck it is
+// left behind, and only the lock of the file is given up.
+func (f *file) close() error {
+	if f.metas != nil {
+		_ = syscall.Munmap(f.metas)
+	}
+	switch {
+	case f.DB != nil && !f.stuck:
+		return f.DB.Close()
+	case f.os != nil:
+		return f.os.Close()
+	}
+	return nil
 }
 
 // begin begins a transaction.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -25,6 +26,7 @@ const (
 type request struct {
 	ctx    context.Context
 	write  store.Write
+	taken  atomic.Bool // by the writer, or back by the caller
 	answer chan answer
 }
 
@@ -33,8 +35,9 @@ type answer struct {
 	err       error
 }
 
-// Commit puts a write to the queue and waits until it is answered, or until ctx is
-// done. Then the write may still be made.
+// Commit puts a write to the queue and waits until it is answered. It returns early when
+// ctx is done, but not once its plan may run: a plan is never run behind the back of a
+// caller that has gone on.
 func (s *Store) Commit(ctx context.Context, w store.Write) (store.Committed, error) {
 	req := &request{ctx: ctx, write: w, answer: make(chan answer, 1)}
 	select {
@@ -48,7 +51,11 @@ func (s *Store) Commit(ctx context.Context, w store.Write) (store.Committed, err
 	case a := <-req.answer:
 		return a.committed, a.err
 	case <-ctx.Done():
-		return store.Committed{}, ctx.Err()
+		if req.taken.CompareAndSwap(false, true) {
+			return store.Committed{}, ctx.Err()
+		}
+		a := <-req.answer
+		return a.committed, a.err
 	case <-s.done:
 		// The writer has ended. It may have answered before.
 		select {
@@ -68,15 +75,19 @@ func (s *Store) run() {
 	// A page that can't be read is an error, not the end of the process.
 	debug.SetPanicOnFault(true)
 	var lost error // why the last commit may or may not have been made
+	var retry <-chan time.Time
 	for {
-		var retry <-chan time.Time
-		if lost != nil {
+		switch {
+		case lost == nil:
+			retry = nil
+		case retry == nil:
 			retry = time.After(retryAfter)
 		}
 		select {
 		case req := <-s.queue:
 			lost = s.commit(s.group(req), lost)
 		case <-retry:
+			retry = nil
 			lost = s.reopen(lost)
 		case <-s.closed:
 			if len(s.queue) == 0 {
@@ -121,13 +132,17 @@ func (s *Store) commit(group []*request, lost error) error {
 }
 
 func (s *Store) transact(group []*request, answers []answer) error {
-	tx, err := begin(s.db, true)
+	tx, err := s.file.begin(true)
 	if err != nil {
 		return err
 	}
+	defer s.abandon(tx)
 	r, err := newReader(tx, s.epoch)
+	if err == nil && r.revision.Number != s.revision.Load() {
+		err = damaged("the newest meta page")
+	}
 	if err != nil {
-		return errors.Join(err, tx.Rollback())
+		return err
 	}
 	var touched []store.Touched
 	for i, req := range group {
@@ -137,14 +152,14 @@ func (s *Store) transact(group []*request, answers []answer) error {
 			continue
 		}
 		if err := stage.flush(); err != nil {
-			return errors.Join(err, tx.Rollback())
+			return err
 		}
 		r.revision.Number = stage.revision
 		touched = append(touched, stage.touched...)
 		answers[i] = answer{committed: store.Committed{Revision: r.revision, Changed: true}}
 	}
 	if len(touched) == 0 {
-		return tx.Rollback()
+		return nil
 	}
 	if err := finish(r); err != nil {
 		if s.options.Observer != nil {
@@ -162,6 +177,9 @@ func (s *Store) transact(group []*request, answers []answer) error {
 // plan runs the plan of a write on what the reader sees, and turns the changes into
 // records.
 func (s *Store) plan(r *reader, req *request) (*stage, error) {
+	if !req.taken.CompareAndSwap(false, true) {
+		return nil, req.ctx.Err() // which nobody waits for
+	}
 	if err := req.ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -181,14 +199,34 @@ func (s *Store) plan(r *reader, req *request) (*stage, error) {
 	return stage, nil
 }
 
-// runPlan runs a plan. One that panics fails, and harms no other write.
+// runPlan runs a plan. One that panics or ends its goroutine fails, and harms no other
+// write: the goroutine is not the writer's.
 func runPlan(plan func(store.Reader) ([]store.Change, error), r store.Reader) (changes []store.Change, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		debug.SetPanicOnFault(true)
+		err = errors.New("the plan of a write has ended its goroutine")
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("the plan of a write panicked: %v\n%s", p, debug.Stack())
+			}
+		}()
+		changes, err = plan(r)
+	}()
+	<-done
+	return changes, err
+}
+
+// abandon ends a transaction that was not committed. If bbolt can't do even that, it
+// keeps its lock for ever.
+func (s *Store) abandon(tx *bbolt.Tx) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the plan of a write panicked: %v\n%s", p, debug.Stack())
+		if recover() != nil {
+			s.file.stuck = true
 		}
 	}()
-	return plan(r)
+	_ = tx.Rollback() // nothing to do after a commit
 }
 
 // finish writes the revision and commits.
@@ -196,7 +234,7 @@ func finish(r *reader) (err error) {
 	defer guard(&err)
 	value := encodeNumber(r.revision.Number)
 	if err := r.tx.Bucket(bucketMeta.name()).Put(metaRevision, seal(bucketMeta, metaRevision, value)); err != nil {
-		return errors.Join(err, r.tx.Rollback())
+		return err
 	}
 	return r.tx.Commit()
 }
@@ -206,20 +244,15 @@ func finish(r *reader) (err error) {
 func (s *Store) reopen(lost error) error {
 	s.opened.Lock()
 	defer s.opened.Unlock()
-	if s.db != nil {
-		_ = closeFile(s.db) // it may be broken; what matters is whether it opens again
-		s.db = nil
+	if s.file != nil {
+		_ = s.file.close() // it may be broken; what matters is whether it opens again
+		s.file = nil
+	}
+	if s.options.Observer != nil {
+		s.options.Observer.Lost() // before the revision is published
 	}
 	if err := s.open(); err != nil {
 		return fmt.Errorf("%w; the file can't be reopened: %w", lost, err)
 	}
-	if s.options.Observer != nil {
-		s.options.Observer.Lost()
-	}
 	return nil
-}
-
-func closeFile(db *bbolt.DB) (err error) {
-	defer guard(&err)
-	return db.Close()
 }

@@ -1,0 +1,179 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/usher-pdp/usher/store"
+)
+
+// commits is how many transactions bbolt has committed.
+func commits(t *testing.T, s *Store) (id int) {
+	t.Helper()
+	if err := s.file.View(func(tx *bbolt.Tx) error { id = tx.ID(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// hold makes the writer wait in a plan until release is called.
+func hold(t *testing.T, s *Store) (release func()) {
+	t.Helper()
+	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		_, err := s.Commit(ctx, store.Write{Tenant: "t", Plan: func(store.Reader) ([]store.Change, error) {
+			close(entered)
+			<-leave
+			return []store.Change{store.SetToggle{Tenant: 1, Toggle: "held", On: commits(t, s)%2 == 0}}, nil
+		}})
+		if err != nil {
+			t.Error(err)
+		}
+	}()
+	<-entered
+	return func() { close(leave); <-done }
+}
+
+// waiting waits until so many writes are in the queue.
+func waiting(s *Store, n int) {
+	for len(s.queue) < n {
+		runtime.Gosched()
+	}
+}
+
+// TestGroup has writes wait for each other. Those that wait share one commit, see what
+// the ones before them have changed, and are told together.
+func TestGroup(t *testing.T) {
+	const writes = 50
+	o := new(counter)
+	s := open(t, filepath.Join(t.TempDir(), "usher.db"), Options{Observer: o})
+	commit(t, s, "t", store.CreateTenant{Name: "t"})
+	release := hold(t, s)
+	before, told := commits(t, s), o.committed.Load()
+	refused := errors.New("refused")
+	var wait sync.WaitGroup
+	for i := range writes {
+		wait.Go(func() {
+			c, err := s.Commit(ctx, store.Write{Tenant: "t", Plan: func(r store.Reader) ([]store.Change, error) {
+				n := 0
+				for _, err := range r.AssignmentsOf(1, "user:all") {
+					if err != nil {
+						return nil, err
+					}
+					n++
+				}
+				if i%5 == 0 {
+					return nil, refused
+				}
+				return []store.Change{set(1, "user:all", "agent", fmt.Sprintf("queue:%03d", n))}, nil
+			}})
+			if i%5 == 0 && err != refused || i%5 > 0 && (err != nil || !c.Changed) {
+				t.Errorf("write %d: %+v, %v", i, c, err)
+			}
+		})
+	}
+	waiting(s, writes)
+	release()
+	wait.Wait()
+	// One for the write that was held, one for all that waited.
+	if n := commits(t, s) - before; n != 2 {
+		t.Errorf("%d writes made %d commits", writes+1, n)
+	}
+	if n := o.committed.Load() - told; n != 2 {
+		t.Errorf("the observer was told %d times", n)
+	}
+	err := s.View(ctx, func(r store.Reader) error {
+		if got, want := r.Revision().Number, uint64(2+writes*4/5); got != want {
+			t.Errorf("revision %d, want %d", got, want)
+		}
+		n := 0
+		for _, err := range r.AssignmentsOf(1, "user:all") {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		if n != writes*4/5 {
+			t.Errorf("%d numbers were taken", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLoneWrites: each is committed by itself, and one that changes nothing not at all.
+func TestLoneWrites(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "usher.db"), Options{})
+	commit(t, s, "t", store.CreateTenant{Name: "t"})
+	before := commits(t, s)
+	for range 3 {
+		commit(t, s, "t", set(1, "user:ann", "agent", ""))
+		commit(t, s, "t", remove(1, "user:ann", "agent", ""))
+		commit(t, s, "t", remove(1, "user:ann", "agent", ""))
+	}
+	if n := commits(t, s) - before; n != 6 {
+		t.Errorf("6 writes that change something made %d commits", n)
+	}
+}
+
+// TestGoneWhileWaiting: a caller that gives up before its turn is told so at once, and
+// its plan is not run behind its back.
+func TestGoneWhileWaiting(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "usher.db"), Options{})
+	commit(t, s, "t", store.CreateTenant{Name: "t"})
+	release := hold(t, s)
+	ctx, cancel := context.WithCancel(ctx)
+	err := make(chan error)
+	go func() {
+		_, e := s.Commit(ctx, store.Write{Tenant: "t", Plan: func(store.Reader) ([]store.Change, error) {
+			t.Error("the plan was run")
+			return nil, nil
+		}})
+		err <- e
+	}()
+	waiting(s, 1)
+	cancel()
+	if e := <-err; !errors.Is(e, context.Canceled) {
+		t.Errorf("error is %v", e)
+	}
+	// The queue has an end, and the wait for a place in it too.
+	var wait sync.WaitGroup
+	for i := len(s.queue); i < cap(s.queue); i++ {
+		wait.Go(func() { s.Commit(t.Context(), store.Write{Tenant: "t", Plan: plan()}) })
+	}
+	waiting(s, cap(s.queue))
+	full, cancel := context.WithCancel(t.Context())
+	wait.Go(func() {
+		_, e := s.Commit(full, store.Write{Tenant: "t", Plan: plan()})
+		err <- e
+	})
+	cancel()
+	if e := <-err; !errors.Is(e, context.Canceled) {
+		t.Errorf("error of a write that finds no place is %v", e)
+	}
+	release()
+	wait.Wait()
+}
+
+// TestBegunIsFinished: once the plan may have run, Commit waits for the outcome.
+func TestBegunIsFinished(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "usher.db"), Options{})
+	ctx, cancel := context.WithCancel(ctx)
+	c, err := s.Commit(ctx, store.Write{Tenant: "t", Plan: func(store.Reader) ([]store.Change, error) {
+		cancel()
+		return []store.Change{store.CreateTenant{Name: "t"}}, nil
+	}})
+	if err != nil || !c.Changed {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
