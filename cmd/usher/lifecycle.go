@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/usher-pdp/usher/server"
+)
+
+// drainTime is how long running calls have to finish after the first signal.
+const drainTime = 10 * time.Second
+
+// serve runs a server until a signal comes. Whatever it returns, all is closed.
+func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger, signals <-chan os.Signal) (err error) {
+	listeners, err := s.listen()
+	defer listeners.close()
+	if err != nil {
+		return err
+	}
+	cache := server.NewCache(uint64(s.cacheSize))
+	st, err := s.openStore(cache)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	srv, err := server.New(ctx, server.Config{Store: st, Cache: cache, Logger: logger, Version: ownVersion()})
+	if err != nil {
+		return err
+	}
+	running := start(srv, listeners)
+	defer running.stop(srv, signals)
+
+	listeners.announce(out, logger)
+	if s.demo {
+		s.logLevel.Set(slog.LevelWarn) // not a line for each of the staff
+		err := playDemo(ctx, listeners.grpc[0].Addr().String(), out)
+		s.logLevel.Set(slog.LevelInfo)
+		if err != nil {
+			return fmt.Errorf("the demo's tenants: %w", err)
+		}
+	}
+	fmt.Fprintln(out, "ready")
+	select {
+	case sig := <-signals:
+		logger.Info("stopping", "signal", sig.String())
+		return nil
+	case err := <-running.failures:
+		return err
+	}
+}
+
+// running is a server that serves.
+type running struct {
+	grpc     *grpc.Server
+	http     *http.Server
+	failures chan error
+}
+
+func start(srv *server.Server, ls *listeners) *running {
+	r := &running{
+		grpc:     srv.GRPC(),
+		http:     &http.Server{Handler: srv.HTTP(), ReadHeaderTimeout: 10 * time.Second},
+		failures: make(chan error, len(ls.grpc)+1),
+	}
+	for _, l := range ls.grpc {
+		go func() { r.failures <- r.grpc.Serve(l) }()
+	}
+	go func() { r.failures <- r.http.Serve(ls.http) }()
+	return r
+}
+
+// stop lets running calls finish, unless that takes too long or a signal comes. HTTP is
+// the last to go, so that the probes can see what is going on.
+func (r *running) stop(srv *server.Server, signals <-chan os.Signal) {
+	srv.Drain()
+	finished := make(chan struct{})
+	go func() {
+		r.grpc.GracefulStop()
+		close(finished)
+	}()
+	select {
+	case <-finished:
+	case <-signals:
+	case <-time.After(drainTime):
+	}
+	r.grpc.Stop()
+	<-finished
+	r.http.Close()
+}

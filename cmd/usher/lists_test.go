@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+)
+
+// TestListsAreWhole lists more than the server answers on one page.
+func TestListsAreWhole(t *testing.T) {
+	p, err := startProcess("usher", "--demo", "--data-dir", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.stop(syscall.SIGTERM) })
+	const many = 1100
+	admin := usherv1.NewAdminServiceClient(dial(t, p.grpc))
+	var wait sync.WaitGroup
+	for n := range 22 {
+		wait.Go(func() {
+			for i := n; i < many; i += 22 {
+				if err := write(t.Context(), admin, fmt.Sprintf("user:%04d@desk.example", i), true); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	for output, mark := range map[string]string{"table": "\nuser:", "json": `"role": "user"`} {
+		cmd := exec.Command("usher", "assignments", "--tenant", "demo-desk", "--role", "user", "-o", output, "--address", p.grpc)
+		cmd.Env = withoutSettings(os.Environ())
+		out, err := cmd.Output()
+		const demo = 2 // Wendy and Xaver
+		if got := strings.Count(string(out), mark); err != nil || got != many+demo {
+			t.Errorf("as %s: %d assignments, want %d, %v", output, got, many+demo, err)
+		}
+	}
+}
+
+func TestAllPagesEnds(t *testing.T) {
+	calls := 0
+	err := allPages(func(string) (string, error) {
+		calls++
+		return "again", nil
+	})
+	if err == nil || calls != 2 {
+		t.Errorf("%v after %d calls", err, calls)
+	}
+}

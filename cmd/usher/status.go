@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// explain turns the error of a call into text that says what is wrong, where, and what to
+// do. Other errors it returns as they are.
+func (c *client) explain(err error) error {
+	st, ok := status.FromError(err)
+	if err == nil || !ok {
+		return err
+	}
+	details := st.Details()
+	reason := reasonOf(details)
+	switch {
+	case reason == "" && st.Code() == codes.Unavailable:
+		return fmt.Errorf("no server answers at %s: %s\n"+
+			"  Start one with 'usher serve --data-dir DIR', or say where it is with --address or USHER_ADDRESS",
+			c.address, st.Message())
+	case reason == "" && st.Code() == codes.DeadlineExceeded:
+		return fmt.Errorf("%s has not answered within %v (--timeout)\n"+
+			"  A write may have been made or not: the same command again is safe", c.address, c.timeout)
+	case reason == "" && st.Code() == codes.Unimplemented:
+		return fmt.Errorf("what answers at %s is not an Usher of this version: %s", c.address, st.Message())
+	}
+	text := append(textOf(st.Message(), details), strings.TrimRight(fmt.Sprintf("  code: %s %s", code.Code(st.Code()), reason), " "))
+	return errors.New(strings.Join(text, "\n"))
+}
+
+// reasonOf returns the stable reason of a status that comes from Usher itself, or "".
+func reasonOf(details []any) string {
+	for _, detail := range details {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == "usher" {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
+// textOf returns the lines that say what is wrong and what to do. The message of a status
+// says it all in one line, for logs; what is in the details, too, gets lines of its own.
+func textOf(message string, details []any) []string {
+	var more []string
+	for _, detail := range details {
+		switch detail := detail.(type) {
+		case *errdetails.BadRequest:
+			return faultsOf(message, detail.GetFieldViolations())
+		case *errdetails.PreconditionFailure:
+			for _, v := range detail.GetViolations() {
+				message = strings.TrimSuffix(message, ": "+v.GetDescription())
+				more = append(more, "  remedy: "+v.GetDescription())
+			}
+		}
+	}
+	return append([]string{message}, more...)
+}
+
+func faultsOf(message string, violations []*errdetails.BadRequest_FieldViolation) []string {
+	if len(violations) == 0 {
+		return []string{message}
+	}
+	var lines []string
+	for _, v := range violations {
+		line := v.GetDescription()
+		// A fault in a catalog has several lines and says where it is.
+		if !strings.Contains(line, "\n") && v.GetField() != "" {
+			line = v.GetField() + ": " + line
+		}
+		lines = append(lines, line)
+	}
+	if len(lines) > 1 {
+		lines = append([]string{"the server does not accept this:"}, lines...)
+	}
+	return lines
+}

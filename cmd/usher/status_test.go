@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+)
+
+func TestExplain(t *testing.T) {
+	info := func(reason string) *errdetails.ErrorInfo {
+		return &errdetails.ErrorInfo{Domain: "usher", Reason: reason}
+	}
+	violation := func(field, description string) *errdetails.BadRequest_FieldViolation {
+		return &errdetails.BadRequest_FieldViolation{Field: field, Description: description}
+	}
+	for _, test := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"one field", withDetails(codes.InvalidArgument, "role: is empty", info("MALFORMED_REQUEST"),
+			&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{violation("role", "is empty")}}),
+			"role: is empty\n  code: INVALID_ARGUMENT MALFORMED_REQUEST"},
+		{"several fields", withDetails(codes.InvalidArgument, "role: is empty; tenant: is empty", info("MALFORMED_REQUEST"),
+			&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+				violation("role", "is empty"), violation("tenant", "is empty")}}),
+			"the server does not accept this:\nrole: is empty\ntenant: is empty\n  code: INVALID_ARGUMENT MALFORMED_REQUEST"},
+		{"a fault with a place", withDetails(codes.InvalidArgument, "yaml: …", info("INVALID_CATALOG"),
+			&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{violation("yaml", "a.yaml:1:2 bad\n  1 | x\n  1 | ^")}}),
+			"a.yaml:1:2 bad\n  1 | x\n  1 | ^\n  code: INVALID_ARGUMENT INVALID_CATALOG"},
+		{"a rule", withDetails(codes.FailedPrecondition, "she is the last: grant it first", info("LAST_HOLDER"),
+			&errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Description: "grant it first"}}}),
+			"she is the last\n  remedy: grant it first\n  code: FAILED_PRECONDITION LAST_HOLDER"},
+		{"the store fails", withDetails(codes.Unavailable, "the store is unavailable", info("STORE_UNAVAILABLE")),
+			"the store is unavailable\n  code: UNAVAILABLE STORE_UNAVAILABLE"},
+		{"no details", status.Error(codes.Internal, "boom"), "boom\n  code: INTERNAL"},
+		{"another program", status.Error(codes.Unimplemented, "unknown service usher.v1.X"),
+			"what answers at here:1 is not an Usher of this version: unknown service usher.v1.X"},
+		{"no status", errors.New("plain"), "plain"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := client{address: "here:1"}
+			if got := c.explain(test.err).Error(); got != test.want {
+				t.Errorf("got:\n%s\nwant:\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+func withDetails(code codes.Code, message string, details ...protoadapt.MessageV1) error {
+	st, err := status.New(code, message).WithDetails(details...)
+	if err != nil {
+		panic(err)
+	}
+	return st.Err()
+}
