@@ -136,9 +136,13 @@ func inputStatus(e *inputError) *status.Status {
 func ruleViolations(e *protovalidate.ValidationError) *inputError {
 	input := &inputError{reason: reasonMalformed}
 	for _, v := range e.Violations {
+		description := v.Proto.GetMessage()
+		if v.Proto.GetRuleId() == "string.pattern" {
+			description = patternHelp[v.RuleValue.String()]
+		}
 		input.violations = append(input.violations, &errdetails.BadRequest_FieldViolation{
 			Field:       protovalidate.FieldPathString(v.Proto.GetField()),
-			Description: v.Proto.GetMessage(),
+			Description: description,
 			Reason:      reasonMalformed,
 		})
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
@@ -85,24 +86,47 @@ func (s *Server) mapErrors(ctx context.Context, request any, info *grpc.UnarySer
 
 // explainingDecode returns the service with methods that answer INVALID_ARGUMENT to a
 // request which is not valid protobuf (bytes that are no UTF-8, values nested without
-// end). The library's answer, INTERNAL, would blame the server.
+// end). The library's answer, INTERNAL, would blame the server. It needs the codec
+// explainingCodec.
 func explainingDecode(desc grpc.ServiceDesc) *grpc.ServiceDesc {
 	methods := make([]grpc.MethodDesc, len(desc.Methods))
 	for i, method := range desc.Methods {
 		handle := method.Handler
 		method.Handler = func(service any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 			return handle(service, ctx, func(request any) error {
-				err := decode(request)
-				if status.Code(err) != codes.Internal {
+				d := decoding{request: request}
+				if err := decode(&d); err != nil {
 					return err
 				}
-				_, text, _ := strings.Cut(status.Convert(err).Message(), "proto:")
+				if d.err == nil {
+					return nil
+				}
 				return toStatus(invalid("", "MALFORMED_MESSAGE", "the request is not a valid %s: %s; build it with a protobuf library",
-					request.(proto.Message).ProtoReflect().Descriptor().FullName(), strings.TrimSpace(text))).Err()
+					request.(proto.Message).ProtoReflect().Descriptor().FullName(),
+					strings.TrimSpace(strings.TrimPrefix(d.err.Error(), "proto:")))).Err()
 			}, interceptor)
 		}
 		methods[i] = method
 	}
 	desc.Methods = methods
 	return &desc
+}
+
+// decoding is a request that is decoded, and what went wrong.
+type decoding struct {
+	request any
+	err     error
+}
+
+// explainingCodec keeps the error of decoding a request: one that it returned, grpc
+// would answer with INTERNAL before the method is called.
+type explainingCodec struct{ encoding.CodecV2 }
+
+func (c explainingCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	d, ok := v.(*decoding)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	d.err = c.CodecV2.Unmarshal(data, d.request)
+	return nil
 }

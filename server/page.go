@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // filter is a digest of what a list is about: the list, the tenant's internal id and
@@ -29,7 +30,7 @@ func (f filter) position(token string, parts int) ([]string, error) {
 		return make([]string, parts), nil
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) < len(f) {
+	if err != nil || len(raw) < len(f) || !utf8.Valid(raw[len(f):]) {
 		return nil, malformed("page_token", "it is not a page token: use the next_page_token of the page before, or none")
 	}
 	position := strings.Split(string(raw[len(f):]), "\x00")

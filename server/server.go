@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -9,6 +10,8 @@ import (
 
 	"buf.build/go/protovalidate"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	encodingproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
@@ -73,7 +76,12 @@ func New(ctx context.Context, config Config) (*Server, error) {
 	}
 	s.validator = validator
 	for _, builtIn := range catalogs.All() {
-		if _, err := s.putCatalog(ctx, builtIn.Name, builtIn.YAML); err != nil {
+		_, err := s.putCatalog(ctx, builtIn.Name, builtIn.YAML)
+		if immutable := (*immutableError)(nil); errors.As(err, &immutable) {
+			return nil, fmt.Errorf("the store has version %d of the catalog %q with other content than the one built in, and its tenants rely on it: "+
+				"start the build of Usher that made this data, or use another data directory", immutable.ref.Version, immutable.ref.Name)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("built-in catalog %s: %w", builtIn.Name, err)
 		}
 	}
@@ -84,7 +92,10 @@ func New(ctx context.Context, config Config) (*Server, error) {
 
 // newGRPC makes the gRPC server with everything registered.
 func (s *Server) newGRPC() *grpc.Server {
-	g := grpc.NewServer(grpc.ChainUnaryInterceptor(s.interceptors()...))
+	g := grpc.NewServer(
+		grpc.ForceServerCodecV2(explainingCodec{encoding.GetCodecV2(encodingproto.Name)}),
+		grpc.ChainUnaryInterceptor(s.interceptors()...),
+	)
 	for _, service := range []struct {
 		desc           grpc.ServiceDesc
 		implementation any

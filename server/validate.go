@@ -25,12 +25,23 @@ const (
 	maxBatchAnswers  = 10_000
 	groupPrefix      = "group:"
 	nameHelp         = "a name has lower-case letters, digits and _, begins with a letter, and has up to 64 bytes"
-	idHelp           = "it is written type:id, without control characters and with up to 256 bytes"
+	idHelp           = "it is written type:id, such as user:ann, without control characters and with up to 256 bytes"
 	tenantHelp       = "a tenant has letters, digits, '.', '_' and '-', begins with a letter or digit, and has up to 128 bytes"
 	resourceIDHelp   = "it has no control characters and up to 256 bytes"
 	groupHelp        = "a group is written group:id, without control characters and with up to 256 bytes"
 	resourceRequired = "name the resource, at least its type"
 )
+
+// patternHelp says in words what the patterns in the proto ask for.
+var patternHelp = map[string]string{
+	`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`:   tenantHelp,
+	`^[a-z][a-z0-9_]{0,63}$`:               nameHelp,
+	`^([a-z][a-z0-9_]{0,63})?$`:            nameHelp,
+	`^[a-z][a-z0-9_]{0,63}:[^\p{Cc}]+$`:    idHelp,
+	`^([a-z][a-z0-9_]{0,63}:[^\p{Cc}]+)?$`: idHelp,
+	`^group:[^\p{Cc}]+$`:                   groupHelp,
+	`^[^\p{Cc}]*$`:                         "it has no control characters",
+}
 
 func malformed(field, format string, args ...any) error {
 	return invalid(field, reasonMalformed, format, args...)

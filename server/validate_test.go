@@ -7,8 +7,10 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
@@ -103,4 +105,38 @@ func compareWithRules(t *testing.T, got error, message proto.Message, also ...st
 	if !errors.As(got, &input) || !slices.Contains(fields, input.violations[0].GetField()) {
 		t.Fatalf("by hand: %v; the rules name %v", got, fields)
 	}
+}
+
+// TestPatternsHaveHelp looks for a pattern in the rules of a request that the errors could
+// not put into words.
+func TestPatternsHaveHelp(t *testing.T) {
+	found := 0
+	for i := range usherv1.File_usher_v1_types_proto.Messages().Len() {
+		found += checkPatterns(t, usherv1.File_usher_v1_types_proto.Messages().Get(i))
+	}
+	for _, m := range validated {
+		found += checkPatterns(t, m.ProtoReflect().Descriptor())
+	}
+	if found < 20 {
+		t.Errorf("found %d patterns only", found)
+	}
+}
+
+func checkPatterns(t *testing.T, message protoreflect.MessageDescriptor) int {
+	t.Helper()
+	found := 0
+	for i := range message.Fields().Len() {
+		field := message.Fields().Get(i)
+		rules, _ := proto.GetExtension(field.Options(), validate.E_Field).(*validate.FieldRules)
+		for _, pattern := range []string{rules.GetString().GetPattern(), rules.GetRepeated().GetItems().GetString().GetPattern()} {
+			if pattern == "" {
+				continue
+			}
+			found++
+			if patternHelp[pattern] == "" {
+				t.Errorf("%s: no help for the pattern %s", field.FullName(), pattern)
+			}
+		}
+	}
+	return found
 }
