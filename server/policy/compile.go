@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -45,8 +46,10 @@ type compiler struct {
 	in         *catalogv1.Catalog
 	out        *Catalog
 	expanded   map[*role][]ruleSource
+	copied     int // rules by inheritance, in all roles
 	used       map[*toggle]bool
 	conditions map[conditionKey]*condition
+	compiled   int // bytes of conditions, the same text for each resource type
 	faults     []fault
 }
 
@@ -86,11 +89,16 @@ func compile(in *catalogv1.Catalog) (*Catalog, []fault) {
 }
 
 func (c *compiler) fault(path string, rule faultRule, format string, args ...any) {
-	c.faults = append(c.faults, fault{path, rule, fmt.Sprintf(format, args...)})
+	// One more than are reported, so that it can be said that there are more.
+	if len(c.faults) <= maxFaults {
+		c.faults = append(c.faults, fault{path, rule, fmt.Sprintf(format, args...)})
+	}
 }
 
 func (c *compiler) unknown(path, what, name string, known []string) {
-	c.fault(path, faultUnknownName, "unknown %s %q: %s", what, name, suggest(name, known))
+	if len(c.faults) <= maxFaults { // to look for names that are alike takes time
+		c.fault(path, faultUnknownName, "unknown %s %q: %s", what, name, suggest(name, known))
+	}
 }
 
 // unique reports a name that is there twice.
@@ -100,11 +108,17 @@ func (c *compiler) unique(seen bool, path, what, name string) {
 	}
 }
 
+// maxTagBytes is how long the tag of a language may be. Common ones have 2 to 12.
+const maxTagBytes = 64
+
 func (c *compiler) titles(path string, titles map[string]string) {
-	for tag := range titles {
-		if _, err := language.Parse(tag); err != nil {
-			c.fault(fmt.Sprintf("%s[%q]", path, tag), faultLanguage, "%q is no BCP 47 language tag: write one such as en, de or pt-BR", tag)
+	for _, tag := range slices.Sorted(maps.Keys(titles)) {
+		if len(tag) <= maxTagBytes {
+			if _, err := language.Parse(tag); err == nil {
+				continue
+			}
 		}
+		c.fault(fmt.Sprintf("%s[%q]", path, tag), faultLanguage, "%.64q is no BCP 47 language tag: write one such as en, de or pt-BR", tag)
 	}
 }
 
@@ -293,23 +307,38 @@ func (c *compiler) checkUse() {
 			c.fault(at("toggles", i), faultUnused, "no rule looks at the toggle %q: name it in while_on or while_off of a rule, or remove it", t.name)
 		}
 	}
+	conditions := c.grantConditions()
 	for i, r := range c.out.roles {
-		if r != c.out.defaultRole && !c.grantable(r) {
+		if r != c.out.defaultRole && !grantable(r, conditions) {
 			c.fault(at("roles", i), faultUngrantable,
 				"nobody can be granted the role %q: allow role:grant to some role, with a condition on resource.id that it meets", r.name)
 		}
 	}
 }
 
+// grantConditions returns the conditions under which some role may grant roles, each
+// once although roles may have inherited it many times. Nil is no condition.
+func (c *compiler) grantConditions() map[*condition]bool {
+	conditions := map[*condition]bool{}
+	for _, rules := range c.out.resourceTypes[roleType].actions[grantAction].rules {
+		for _, r := range rules {
+			if !r.forbid && r.reach.kind != reachOwn {
+				conditions[r.condition] = true
+			}
+		}
+	}
+	return conditions
+}
+
 // grantable reports whether some role may, under some circumstances, grant the role.
-func (c *compiler) grantable(r *role) bool {
-	grant := c.out.resourceTypes[roleType].actions[grantAction]
+func grantable(r *role, conditions map[*condition]bool) bool {
 	resource := &Resource{Type: roleType, ID: r.name}
-	return slices.ContainsFunc(grant.rules, func(rules []rule) bool {
-		return slices.ContainsFunc(rules, func(g rule) bool {
-			return !g.forbid && g.reach.kind != reachOwn && g.condition.holds(resource) != isFalse
-		})
-	})
+	for condition := range conditions {
+		if condition.holds(resource) != isFalse {
+			return true
+		}
+	}
+	return false
 }
 
 func at(list string, index int) string {

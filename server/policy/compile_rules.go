@@ -31,11 +31,12 @@ func (c *compiler) compileRules() {
 		if len(sources) == 0 && len(c.faults) == 0 {
 			c.fault(at("roles", i), faultEmptyRole, "the role %q has no rules: write some, or inherit them", r.name)
 		}
-		if laid += len(sources); laid > maxRules {
-			c.fault("roles", faultTooManyRules, "the roles have more than %d rules, inherited ones counted in each role: inherit from fewer roles", maxRules)
-			return
-		}
 		for _, s := range sources {
+			if laid += len(s.permissions); laid > maxRules {
+				c.fault("roles", faultTooManyRules,
+					"the roles have more than %d rules, counted for each permission and inherited ones in each role: inherit from fewer roles", maxRules)
+				return
+			}
 			r.allows = r.allows || !s.rule.forbid
 			c.lay(r, s)
 		}
@@ -54,6 +55,9 @@ func (c *compiler) expand(r *role, path []string) []ruleSource {
 	in := c.in.GetRoles()[r.index]
 	var sources []ruleSource
 	for i, inherit := range in.GetInherits() {
+		if c.copied > maxRules {
+			break // reported already
+		}
 		where := at("roles", r.index) + "." + at("inherits", i)
 		chain := append(path, r.name)
 		parent := c.roleNamed(where+".role", inherit.GetRole())
@@ -63,12 +67,13 @@ func (c *compiler) expand(r *role, path []string) []ruleSource {
 			c.fault(where+".role", faultCircle, "roles inherit from each other in a circle (%s): remove one of the links",
 				strings.Join(append(chain, parent.name), " → "))
 		default:
-			sources = append(sources, c.inherited(where, inherit, c.expand(parent, chain))...)
+			rules := c.expand(parent, chain)
+			if c.copied += len(rules); c.copied > maxRules {
+				c.fault(where, faultTooManyRules, "the roles inherit more than %d rules: inherit from fewer roles", maxRules)
+				break
+			}
+			sources = append(sources, c.inherited(where, inherit, rules)...)
 		}
-	}
-	if len(sources) > maxRules {
-		c.fault(at("roles", r.index), faultTooManyRules, "the role %q inherits more than %d rules: inherit from fewer roles", r.name, maxRules)
-		sources = nil
 	}
 	for i, rule := range in.GetRules() {
 		sources = append(sources, c.parseRule(at("roles", r.index)+"."+at("rules", i), rule))
@@ -79,13 +84,17 @@ func (c *compiler) expand(r *role, path []string) []ruleSource {
 
 // inherited returns copies of rules as an inheritance changes them.
 func (c *compiler) inherited(path string, in *catalogv1.Inheritance, rules []ruleSource) []ruleSource {
+	var other reach
+	if in.GetReach() != "" {
+		other = c.parseReach(path+".reach", in.GetReach())
+	}
 	copies := make([]ruleSource, len(rules))
 	for i, s := range rules {
 		if !in.GetKeepToggles() {
 			s.rule.gate, s.rule.widening = gate{}, nil
 		}
 		if in.GetReach() != "" {
-			s.rule.reach, s.rule.widening = c.parseReach(path+".reach", in.GetReach()), nil
+			s.rule.reach, s.rule.widening = other, nil
 		}
 		copies[i] = s
 	}
@@ -173,12 +182,24 @@ func (c *compiler) lay(r *role, s ruleSource) {
 	}
 }
 
+// maxConditionBytes bounds the text of conditions that is compiled for a catalog, which
+// takes a millisecond per kilobyte.
+const maxConditionBytes = 256 << 10
+
 // conditionOf compiles the condition of a rule for a resource type. The same text is
 // compiled once, and a fault in it reported once, however many roles inherit it.
 func (c *compiler) conditionOf(s ruleSource, t *resourceType) *condition {
 	key := conditionKey{s.condition, t}
 	if done, found := c.conditions[key]; found {
 		return done
+	}
+	within := c.compiled <= maxConditionBytes
+	if c.compiled += len(s.condition); c.compiled > maxConditionBytes {
+		if within {
+			c.fault(s.path+".condition", faultCondition,
+				"the conditions have more than %d bytes, counted for each resource type of their rules: shorten them, or use them in fewer rules", maxConditionBytes)
+		}
+		return nil
 	}
 	compiled, err := compileCondition(s.condition, t)
 	if err != nil {

@@ -40,6 +40,9 @@ func suggest(name string, known []string) string {
 	slices.Sort(known)
 	best, distance := "", len(name)/3+2
 	for _, k := range known {
+		if max(len(k)-len(name), len(name)-len(k)) >= distance {
+			continue // at least so many bytes differ; names in catalogs may be very long
+		}
 		if d := levenshtein.ComputeDistance(name, k); d < distance {
 			best, distance = k, d
 		}
