@@ -248,9 +248,6 @@ func behalf(r interface {
 // checkInterval refuses what could never be in force.
 func checkInterval(i store.Interval, now time.Time) error {
 	switch {
-	case !i.Start.IsZero() && i.Start.UnixNano() == 0:
-		// The rule in the proto lets it through, and a store has no such instant.
-		return malformed("starts_at", "it has to lie after the first instant of 1970; leave it out for an assignment that starts at once")
 	case i.End.IsZero():
 	case i.Ended(now):
 		return malformed("expires_at", "it has to lie in the future; to end an assignment now, revoke it")

@@ -479,9 +479,9 @@ func badWrites() []badCall {
 			r.StartsAt, r.ExpiresAt = timestamppb.New(testTime.Add(48*time.Hour)), tomorrow
 		}),
 		grant("an end at the start", malformedReason, "expires_at", "after starts_at", func(r *usherv1.GrantRequest) { r.StartsAt, r.ExpiresAt = tomorrow, tomorrow }),
-		grant("a start before 1970", malformedReason, "starts_at", "greater than or equal to", func(r *usherv1.GrantRequest) { r.StartsAt = &timestamppb.Timestamp{Seconds: -1} }),
-		grant("a start at the first instant of 1970", malformedReason, "starts_at", "leave it out", func(r *usherv1.GrantRequest) { r.StartsAt = &timestamppb.Timestamp{} }),
-		grant("a start before 1970 by its nanoseconds", malformedReason, "starts_at", "greater than or equal to", func(r *usherv1.GrantRequest) { r.StartsAt = &timestamppb.Timestamp{Nanos: -1} }),
+		grant("a start before 1970", malformedReason, "starts_at", "greater than", func(r *usherv1.GrantRequest) { r.StartsAt = &timestamppb.Timestamp{Seconds: -1} }),
+		grant("a start at the first instant of 1970", malformedReason, "starts_at", "greater than", func(r *usherv1.GrantRequest) { r.StartsAt = &timestamppb.Timestamp{} }),
+		grant("a start before 1970 by its nanoseconds", malformedReason, "starts_at", "greater than", func(r *usherv1.GrantRequest) { r.StartsAt = &timestamppb.Timestamp{Nanos: -1} }),
 		grant("a start in 2200", malformedReason, "starts_at", "less than", func(r *usherv1.GrantRequest) { r.StartsAt = year2200 }),
 		grant("an end in 2200", malformedReason, "expires_at", "less than", func(r *usherv1.GrantRequest) { r.ExpiresAt = year2200 }),
 		grant("an end far beyond", malformedReason, "expires_at", "less than", func(r *usherv1.GrantRequest) { r.ExpiresAt = &timestamppb.Timestamp{Seconds: 1 << 62} }),

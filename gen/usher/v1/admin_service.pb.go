@@ -1147,10 +1147,10 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\x04role\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04role\x12D\n" +
 	"\x05scope\x18\x04 \x01(\tB.\xbaH+r)(\x80\x022$^([a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+)?$R\x05scope\x12I\n" +
 	"\tstarts_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
-	"\x1a\x06\b\x80\xb2\xf8\x84\x1b2\x00R\bstartsAt\x12K\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\bstartsAt\x12K\n" +
 	"\n" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
-	"\x1a\x06\b\x80\xb2\xf8\x84\x1b2\x00R\texpiresAt\x12'\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\texpiresAt\x12'\n" +
 	"\x05actor\x18\a \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
 	"\boperator\x18\b \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12<\n" +
 	"\rjustification\x18\t \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustificationB\x04\n" +
