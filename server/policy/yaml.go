@@ -165,4 +165,3 @@ func (r *lineReader) Read(p []byte) (int, error) {
 	r.rest = r.rest[n:]
 	return n, nil
 }
-
