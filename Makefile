@@ -92,6 +92,10 @@ fuzz-short: ## Fuzz every target for 10,000 inputs
 	@echo "== short fuzz"
 	@tools/fuzz.sh 10000x
 
+.PHONY: mutants
+mutants: ## Plant faults in the code and see that the tests notice each (about 20 minutes)
+	@go run ./tools/mutants
+
 ##@ Measure
 
 .PHONY: bench

@@ -139,11 +139,11 @@ func (g *guarded[K, V]) fill(key K, value V, generation uint64) {
 	g.entries.Set(key, entry[V]{value, generation})
 }
 
-// drop makes the entry of a key unusable, and those with the same stripe.
+// drop makes the entry of a key unusable, and those with the same stripe. It stays where
+// it is until it is filled again or has to leave.
 func (g *guarded[K, V]) drop(key K) {
 	g.generationOf(key).Add(1)
 	g.drops.Add(1)
-	g.entries.Invalidate(key)
 }
 
 func (g *guarded[K, V]) dropAll() {
@@ -151,5 +151,4 @@ func (g *guarded[K, V]) dropAll() {
 		g.generations[i].Add(1)
 	}
 	g.drops.Add(1)
-	g.entries.InvalidateAll()
 }

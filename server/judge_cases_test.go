@@ -79,6 +79,10 @@ roles:
     held_in: [team]
     inherits:
       - {role: agent, reach: own, keep_toggles: true}
+  - name: clerk
+    rules:
+      - {allow: ["ticket:merge"], reach: tenant, condition: resource.n > 5}
+      - {allow: ["ticket:merge"], reach: tenant, condition: resource.x > 1.0}
   - name: boss
     inherits:
       - {role: agent, keep_toggles: true}
@@ -242,6 +246,14 @@ var judgeCases = []judgeCase{
 			{subject: "user:ann", role: "suspended", to: 18}},
 		permission: "ticket:split",
 		want:       "ROLE_LACKS_PERMISSION suspended user:ann; 18"},
+	{name: "a condition that is false before one that is undecided",
+		holds:      []judgeHolding{{subject: "user:ann", role: "clerk"}},
+		permission: "ticket:merge", attributes: map[string]any{"x": 0.5},
+		want: "CONDITION_NOT_MET clerk user:ann"},
+	{name: "of two that are undecided the first rule",
+		holds:      []judgeHolding{{subject: "user:ann", role: "clerk"}},
+		permission: "ticket:merge",
+		want:       "MISSING_ATTRIBUTE clerk user:ann n"},
 	{name: "inherited without keep_toggles, the widening is lost",
 		holds:      []judgeHolding{{subject: "user:ann", role: "heir", scope: "team:a"}},
 		toggles:    map[string]bool{"strict": false},

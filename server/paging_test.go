@@ -136,6 +136,9 @@ func (h *harness) allPages(t *testing.T, r *usherv1.ListAssignmentsRequest, betw
 		if next == "" {
 			return all, pages + 1
 		}
+		if pages > 200 {
+			t.Fatalf("%v: the pages do not end", r)
+		}
 		if r.PageToken = next; between != nil {
 			between(rows)
 		}
@@ -369,6 +372,9 @@ func TestPagingOfTenants(t *testing.T) {
 			if token = response.GetNextPageToken(); token == "" {
 				break
 			}
+			if page > 200 {
+				t.Fatalf("pages of %d: they do not end", size)
+			}
 			for _, prefix := range []string{"0", "a-a", "z"} { // before, between and behind
 				if page < 3 { // or else the list would never end
 					raceTenant(t, h, fmt.Sprintf("%s%d-%d", prefix, size, page), "liveagent")
@@ -422,6 +428,9 @@ func TestPagingOfCatalogs(t *testing.T) {
 			}
 			if token = response.GetNextPageToken(); token == "" {
 				break
+			}
+			if page > 200 {
+				t.Fatalf("pages of %d: they do not end", size)
 			}
 			if page < 3 { // or else the list would never end
 				added++

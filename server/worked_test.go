@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/store"
 )
 
 // TestWorkedCases runs the cases of docs/decisions.md, on the catalog that stands there,
@@ -116,13 +117,25 @@ func (w worked) grant(text string) {
 	w.must(err)
 }
 
-// toggle reads "tagging on".
+// toggle reads "tagging on". With "closing stored off" the state is put to the store
+// directly, as nobody can set a locked toggle.
 func (w worked) toggle(words []string) {
 	if len(words) == 0 {
 		return
 	}
+	on := words[len(words)-1] == "on"
+	if words[1] == "stored" {
+		_, err := w.h.store.Commit(context.Background(), store.Write{
+			Tenant: w.tenant, By: store.By{Operator: true}, Plan: func(r store.Reader) ([]store.Change, error) {
+				tenant, err := r.Tenant(w.tenant)
+				return []store.Change{store.SetToggle{Tenant: tenant.ID, Toggle: words[0], On: on}}, err
+			},
+		})
+		w.must(err)
+		return
+	}
 	state := usherv1.ToggleState_TOGGLE_STATE_OFF
-	if words[1] == "on" {
+	if on {
 		state = usherv1.ToggleState_TOGGLE_STATE_ON
 	}
 	_, err := w.h.admin.SetToggle(context.Background(), &usherv1.SetToggleRequest{

@@ -1,6 +1,7 @@
-// Command mutants shows that the judge of the server's tests notices faults: it plants
-// those of mutants.txt, one at a time, and runs the judge against each. The files of the
-// repository are not touched; the compiler is given an overlay.
+// Command mutants shows that the server's tests notice faults: it plants those of
+// mutants.txt, one at a time, and runs the judge of decisions against each, or the test
+// of the cache if it is planted there. The files of the repository are not touched; the
+// compiler is given an overlay.
 //
 // Run it in the root of the repository:
 //
@@ -20,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,10 +30,25 @@ import (
 //go:embed mutants.txt
 var list string
 
-// The tests that are to notice, always with the same random worlds.
-var judge = []string{
-	"-run", "^TestJudge", "-count", "1", "-timeout", "10m", "./server",
-	"-rapid.seed", "1", "-rapid.shrinktime", "1ns", "-rapid.nofailfile",
+// The tests that are to notice a fault: the judge, always with the same random worlds,
+// and for the cache the test of its truth, more than once because it is about chance.
+var (
+	judge = []string{
+		"-run", "^TestJudge", "-count", "1", "-timeout", "10m", "./server",
+		"-rapid.seed", "1", "-rapid.shrinktime", "1ns", "-rapid.nofailfile",
+	}
+	cacheTruth = []string{"-run", "^TestCacheTruth$", "-count", "5", "-failfast", "-timeout", "10m", "./server"}
+)
+
+// ofTheCache are the files of the cache and of the facts that come through it.
+var ofTheCache = []string{"server/cache.go", "server/facts.go", "store/bolt/writer.go"}
+
+// tests returns the tests that are to notice a fault in a file.
+func tests(file string) []string {
+	if slices.Contains(ofTheCache, file) {
+		return cacheTruth
+	}
+	return judge
 }
 
 // mutant is a fault: some lines of a file with others instead.
@@ -62,10 +79,12 @@ func run(only string) error {
 	if err := applyAll(".", all); err != nil {
 		return err
 	}
-	if caught, err := runJudge(""); err != nil {
-		return err
-	} else if len(caught) > 0 {
-		return fmt.Errorf("%s fails without any fault planted", strings.Join(caught, ", "))
+	for _, tests := range [][]string{judge, cacheTruth} {
+		if caught, err := runTests(tests, ""); err != nil {
+			return err
+		} else if len(caught) > 0 {
+			return fmt.Errorf("%s fails without any fault planted", strings.Join(caught, ", "))
+		}
 	}
 
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -191,19 +210,18 @@ func (m mutant) test() ([]string, error) {
 	if err := os.WriteFile(file, overlay, 0o600); err != nil {
 		return nil, err
 	}
-	return runJudge(file)
+	return runTests(tests(m.file), file)
 }
 
 var failedTest = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
 
-// runJudge runs the judge's tests with an overlay, or with none, and returns those that
-// fail.
-func runJudge(overlay string) ([]string, error) {
+// runTests runs tests with an overlay, or with none, and returns those that fail.
+func runTests(tests []string, overlay string) ([]string, error) {
 	args := []string{"test", "-vet=off"}
 	if overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
-	out, err := exec.Command("go", append(args, judge...)...).CombinedOutput()
+	out, err := exec.Command("go", append(args, tests...)...).CombinedOutput()
 	if err == nil {
 		return nil, nil
 	}
