@@ -66,8 +66,7 @@ lint: $(VALIDATE) ## Check formatting, go.mod, Go code, protos and API compatibi
 	@echo "== buf lint"
 	@$(BUF) lint
 	@echo "== buf breaking"
-	@if [[ -f $(RELEASE) ]]; then $(BUF) breaking proto --against $(RELEASE); \
-	else echo "skipped: $(RELEASE) does not exist yet, there is no release to compare with (make release-image)"; fi
+	@$(BUF) breaking proto --against $(RELEASE)
 
 .PHONY: unit
 unit: ## Run the Go tests with the race detector

@@ -55,6 +55,9 @@ func (a adminService) Revoke(ctx context.Context, r *usherv1.RevokeRequest) (*us
 	if err != nil {
 		return nil, err
 	}
+	if r.GetEverywhere() && r.GetScope() != "" {
+		return nil, malformed("everywhere", "name a scope or say everywhere, not both")
+	}
 	now := a.server.now()
 	var remaining []*usherv1.Assignment
 	committed, err := a.server.commit(ctx, r.GetTenant(), by, r.GetJustification(), func(w *planning) ([]store.Change, error) {
@@ -73,11 +76,16 @@ func (a adminService) Revoke(ctx context.Context, r *usherv1.RevokeRequest) (*us
 		return nil, err
 	}
 	return &usherv1.RevokeResponse{
-		Outcome:   outcomeOf(committed),
-		Revision:  committed.Revision.String(),
-		Remaining: remaining,
+		Outcome:        outcomeOf(committed),
+		Revision:       committed.Revision.String(),
+		Remaining:      remaining[:min(len(remaining), maxRemaining)],
+		RemainingCount: int32(len(remaining)),
 	}, nil
 }
+
+// maxRemaining is how many assignments a revoke answers with, so that the answer stays
+// below the 4 MiB that gRPC clients take.
+const maxRemaining = 1_000
 
 // SetToggle switches a toggle.
 func (a adminService) SetToggle(ctx context.Context, r *usherv1.SetToggleRequest) (*usherv1.SetToggleResponse, error) {

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -499,7 +501,7 @@ func badWrites() []badCall {
 		},
 		revoke("by nobody", "ACTOR_REQUIRED", "by", "set actor .* or operator", func(r *usherv1.RevokeRequest) { r.By = nil }),
 		revoke("by an actor of 101 groups", malformedReason, "actor.groups", "no more than 100", func(r *usherv1.RevokeRequest) { r.By = &usherv1.RevokeRequest_Actor{Actor: actor(101)} }),
-		revoke("a scope and everywhere", malformedReason, "", "name a scope or say everywhere, not both", func(r *usherv1.RevokeRequest) { r.Scope, r.Everywhere = "queue:a", true }),
+		revoke("a scope and everywhere", malformedReason, "everywhere", "name a scope or say everywhere, not both", func(r *usherv1.RevokeRequest) { r.Scope, r.Everywhere = "queue:a", true }),
 		revoke("an unknown role", "UNKNOWN_ROLE", "role", `did you mean "agent"\?`, func(r *usherv1.RevokeRequest) { r.Role = "agents" }),
 		revoke("an unknown scope type", "UNKNOWN_SCOPE_TYPE", "scope", `did you mean "queue"\?`, func(r *usherv1.RevokeRequest) { r.Scope = "ueue:a" }),
 		{
@@ -508,7 +510,7 @@ func badWrites() []badCall {
 		},
 		set("by nobody", "ACTOR_REQUIRED", "by", "set actor .* or operator", func(r *usherv1.SetToggleRequest) { r.By = nil }),
 		set("by an actor of 101 groups", malformedReason, "actor.groups", "no more than 100", func(r *usherv1.SetToggleRequest) { r.By = &usherv1.SetToggleRequest_Actor{Actor: actor(101)} }),
-		set("an unspecified state", malformedReason, "state", "must not be in list", func(r *usherv1.SetToggleRequest) { r.State = usherv1.ToggleState_TOGGLE_STATE_UNSPECIFIED }),
+		set("an unspecified state", malformedReason, "state", "say TOGGLE_STATE_ON or TOGGLE_STATE_OFF", func(r *usherv1.SetToggleRequest) { r.State = usherv1.ToggleState_TOGGLE_STATE_UNSPECIFIED }),
 		set("an undefined state", malformedReason, "state", "defined", func(r *usherv1.SetToggleRequest) { r.State = 7 }),
 		set("an unknown toggle", "UNKNOWN_TOGGLE", "toggle", `did you mean "view_skills"\?`, func(r *usherv1.SetToggleRequest) { r.Toggle = "view_skils" }),
 		{
@@ -553,7 +555,7 @@ func badLists(t *testing.T, h *harness) []badCall {
 		for _, request := range []proto.Message{&usherv1.ListTenantsRequest{PageSize: size}, &usherv1.ListCatalogsRequest{PageSize: size}} {
 			calls = append(calls, badCall{
 				about: fmt.Sprintf("a page of %d", size), request: request,
-				code: codes.InvalidArgument, reason: malformedReason, field: "page_size", remedy: "less than or equal to 1000",
+				code: codes.InvalidArgument, reason: malformedReason, field: "page_size", remedy: "less than or equal to 100",
 			})
 		}
 	}
@@ -740,6 +742,14 @@ func TestBadInputMessages(t *testing.T) {
 			compare(t, rpcs["usher.v1.CheckRequest"], spoiled(t, request, mark))
 		})
 	}
+	t.Run("they are counted", func(t *testing.T) {
+		recorder := httptest.NewRecorder()
+		h.server.HTTP().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		counted := regexp.MustCompile(`grpc_server_handled_total\{grpc_code="InvalidArgument",grpc_method="Check",.*\} [1-9]`)
+		if !counted.MatchString(recorder.Body.String()) {
+			t.Error("no malformed Check in the metrics")
+		}
+	})
 	t.Run("an item of a batch", func(t *testing.T) {
 		compare(t, rpcs["usher.v1.BatchCheckRequest"], spoiled(t, batch, mark))
 	})

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/sha256"
 	"hash/maphash"
 	"sync/atomic"
 
@@ -26,14 +27,17 @@ import (
 type Cache struct {
 	tenants  *guarded[string, *tenant]
 	subjects *guarded[subjectKey, *policy.Holder]
-	catalogs *otter.Cache[store.CatalogRef, *policy.Catalog]
+	// catalogs are compiled catalogs by the SHA-256 of their source. What was read in a
+	// write that was never made can't be taken for what is stored later.
+	catalogs *otter.Cache[[sha256.Size]byte, *policy.Catalog]
 }
 
 // tenant is a tenant with its table.
 type tenant struct {
 	store.Tenant
 	table *policy.Table
-	// nobody is the Holder of all subjects who hold nothing.
+	// nobody is the Holder of all subjects who hold nothing. Each of them that asks has an
+	// entry of its own, which is its key and a pointer to this.
 	nobody *policy.Holder
 }
 
@@ -58,7 +62,7 @@ func NewCache(bytes uint64) *Cache {
 			}
 			return len(key.subject) + h.Size()
 		}),
-		catalogs: otter.Must(&otter.Options[store.CatalogRef, *policy.Catalog]{MaximumSize: maxCatalogs}),
+		catalogs: otter.Must(&otter.Options[[sha256.Size]byte, *policy.Catalog]{MaximumSize: maxCatalogs}),
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
@@ -135,21 +136,21 @@ func (s *Server) readTenant(r store.Reader, name string, now time.Time) (*tenant
 	return &tenant{Tenant: stored, table: policy.NewTable(catalog, toggles), nobody: nobody}, nil
 }
 
-// readCatalog reads and compiles a catalog that tenants use, unless it has been
-// compiled lately. Catalogs never change, so no generation guards them.
+// readCatalog reads a catalog, and compiles it unless that has been done lately.
 func (s *Server) readCatalog(r store.Reader, ref store.CatalogRef) (*policy.Catalog, error) {
-	if c, ok := s.cache.catalogs.GetIfPresent(ref); ok {
-		return c, nil
-	}
 	source, err := r.Catalog(ref)
 	if err != nil {
 		return nil, fmt.Errorf("catalog %s version %d: %w", ref.Name, ref.Version, err)
+	}
+	digest := sha256.Sum256(source)
+	if c, ok := s.cache.catalogs.GetIfPresent(digest); ok {
+		return c, nil
 	}
 	c, err := policy.Parse(fileName(ref), source)
 	if err != nil {
 		return nil, fmt.Errorf("stored catalog %s version %d is no longer valid: %v", ref.Name, ref.Version, err)
 	}
-	s.cache.catalogs.Set(ref, c)
+	s.cache.catalogs.Set(digest, c)
 	return c, nil
 }
 

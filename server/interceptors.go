@@ -49,8 +49,10 @@ var validated = []proto.Message{
 
 // validate applies the rules that are in the proto.
 func (s *Server) validate(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if err := s.validator.Validate(request.(proto.Message)); err != nil {
-		return nil, err
+	if message, ok := request.(proto.Message); ok { // else it could not be decoded
+		if err := s.validator.Validate(message); err != nil {
+			return nil, err
+		}
 	}
 	return handler(ctx, request)
 }
@@ -93,18 +95,16 @@ func explainingDecode(desc grpc.ServiceDesc) *grpc.ServiceDesc {
 	for i, method := range desc.Methods {
 		handle := method.Handler
 		method.Handler = func(service any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+			var d decoding
 			return handle(service, ctx, func(request any) error {
-				d := decoding{request: request}
-				if err := decode(&d); err != nil {
-					return err
-				}
+				d.request = request
+				return decode(&d)
+			}, func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 				if d.err == nil {
-					return nil
+					return interceptor(ctx, request, info, handler)
 				}
-				return toStatus(invalid("", "MALFORMED_MESSAGE", "the request is not a valid %s: %s; build it with a protobuf library",
-					request.(proto.Message).ProtoReflect().Descriptor().FullName(),
-					strings.TrimSpace(strings.TrimPrefix(d.err.Error(), "proto:")))).Err()
-			}, interceptor)
+				return interceptor(ctx, &d, info, d.explain)
+			})
 		}
 		methods[i] = method
 	}
@@ -116,6 +116,13 @@ func explainingDecode(desc grpc.ServiceDesc) *grpc.ServiceDesc {
 type decoding struct {
 	request any
 	err     error
+}
+
+// explain is the method of a request that could not be decoded.
+func (d *decoding) explain(context.Context, any) (any, error) {
+	text := strings.TrimSpace(strings.TrimPrefix(d.err.Error(), "proto:"))
+	return nil, invalid("", "MALFORMED_MESSAGE", "the request is not a valid %s: %s; build it with a protobuf library",
+		d.request.(proto.Message).ProtoReflect().Descriptor().FullName(), text)
 }
 
 // explainingCodec keeps the error of decoding a request: one that it returned, grpc

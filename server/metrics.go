@@ -10,6 +10,7 @@ import (
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server/policy"
+	"github.com/usher-pdp/usher/store"
 )
 
 // metrics counts what the server does.
@@ -102,19 +103,24 @@ func collectGuarded[K comparable, V any](out chan<- prometheus.Metric, name stri
 }
 
 // HTTP returns the handler of /metrics, /healthz (the process lives) and /readyz (it
-// takes calls).
+// takes calls and can read its store).
 func (s *Server) HTTP() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok\n")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s.draining.Load() {
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		readable := s.store.View(r.Context(), func(store.Reader) error { return nil })
+		switch {
+		case s.draining.Load():
 			answer(w, http.StatusServiceUnavailable, "draining: the server is stopping\n")
-			return
+		case readable != nil:
+			answer(w, http.StatusServiceUnavailable, "the store can't be read: see the server's log\n")
+			s.logger.ErrorContext(r.Context(), "not ready", "error", readable)
+		default:
+			answer(w, http.StatusOK, "ready\n")
 		}
-		answer(w, http.StatusOK, "ready\n")
 	})
 	return mux
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime"
@@ -119,6 +120,9 @@ func (s *Server) putCatalog(ctx context.Context, file string, yaml []byte) (*ush
 			}
 			if err != nil {
 				return nil, err
+			}
+			if bytes.Equal(stored, yaml) {
+				return nil, nil
 			}
 			old, err := policy.Parse(fileName(ref), stored)
 			if err != nil || !proto.Equal(old.Message(), catalog.Message()) {

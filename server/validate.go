@@ -23,6 +23,7 @@ const (
 	maxBatchItems    = 1_000
 	maxItemActions   = 100
 	maxBatchAnswers  = 10_000
+	maxBatchReasons  = 5_000
 	groupPrefix      = "group:"
 	nameHelp         = "a name has lower-case letters, digits and _, begins with a letter, and has up to 64 bytes"
 	idHelp           = "it is written type:id, such as user:ann, without control characters and with up to 256 bytes"
@@ -120,6 +121,9 @@ func checkBatch(r *usherv1.BatchCheckRequest) error {
 	if err := checkGroups(r.GetGroups()); err != nil {
 		return err
 	}
+	if r.GetSubject() == "" && len(r.GetGroups()) > 0 {
+		return malformed("groups", "they are those of the request's subject: name it too, or give each item groups of its own")
+	}
 	if n := len(r.GetItems()); n == 0 || n > maxBatchItems {
 		return malformed("items", "1 to %d items", maxBatchItems)
 	}
@@ -130,8 +134,12 @@ func checkBatch(r *usherv1.BatchCheckRequest) error {
 	for _, item := range r.GetItems() {
 		answers += len(item.GetActions())
 	}
-	if answers > maxBatchAnswers {
-		return malformed("items", "at most %d actions in all items together; there are %d: make several calls", maxBatchAnswers, answers)
+	most := maxBatchAnswers
+	if r.GetDetail() == usherv1.Detail_DETAIL_REASONS {
+		most = maxBatchReasons
+	}
+	if answers > most {
+		return malformed("items", "at most %d actions in all items together; there are %d: make several calls", most, answers)
 	}
 	return nil
 }

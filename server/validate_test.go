@@ -102,6 +102,9 @@ func compareWithRules(t *testing.T, got error, message proto.Message, also ...st
 		fields = append(fields, field)
 	}
 	var input *inputError
+	if slices.Contains(fields, "") {
+		return // a rule about several fields names none
+	}
 	if !errors.As(got, &input) || !slices.Contains(fields, input.violations[0].GetField()) {
 		t.Fatalf("by hand: %v; the rules name %v", got, fields)
 	}

@@ -41,7 +41,7 @@ const (
 )
 
 // compiler turns a catalog's message into its compiled form and collects what is
-// wrong with it. It goes on after a fault, so that all are reported at once.
+// wrong with it. It goes on after a fault, but for what depends on names in doubt.
 type compiler struct {
 	in         *catalogv1.Catalog
 	out        *Catalog
@@ -307,38 +307,54 @@ func (c *compiler) checkUse() {
 			c.fault(at("toggles", i), faultUnused, "no rule looks at the toggle %q: name it in while_on or while_off of a rule, or remove it", t.name)
 		}
 	}
-	conditions := c.grantConditions()
+	grants := c.grantRules()
 	for i, r := range c.out.roles {
-		if r != c.out.defaultRole && !grantable(r, conditions) {
+		if r != c.out.defaultRole && !slices.ContainsFunc(grants, r.grantableBy) {
 			c.fault(at("roles", i), faultUngrantable,
-				"nobody can be granted the role %q: allow role:grant to some role, with a condition on resource.id that it meets", r.name)
+				"nobody can be granted the role %q: allow role:grant to some role, with a reach and a condition on resource.id that it meets", r.name)
 		}
 	}
 }
 
-// grantConditions returns the conditions under which some role may grant roles, each
-// once although roles may have inherited it many times. Nil is no condition.
-func (c *compiler) grantConditions() map[*condition]bool {
-	conditions := map[*condition]bool{}
+// grantRules returns the rules by which some role may grant roles, each once although
+// roles may have inherited it many times.
+func (c *compiler) grantRules() []rule {
+	seen := map[rule]bool{}
 	for _, rules := range c.out.resourceTypes[roleType].actions[grantAction].rules {
 		for _, r := range rules {
-			if !r.forbid && r.reach.kind != reachOwn {
-				conditions[r.condition] = true
-			}
+			seen[r] = !r.forbid
 		}
 	}
-	return conditions
+	return slices.DeleteFunc(slices.Collect(maps.Keys(seen)), func(r rule) bool { return !seen[r] })
 }
 
-// grantable reports whether some role may, under some circumstances, grant the role.
-func grantable(r *role, conditions map[*condition]bool) bool {
-	resource := &Resource{Type: roleType, ID: r.name}
-	for condition := range conditions {
-		if condition.holds(resource) != isFalse {
-			return true
-		}
+// grantableBy reports whether the role can be granted, under some circumstances, by a
+// rule about role:grant.
+func (r *role) grantableBy(grant rule) bool {
+	covers := r.inReach(grant.reach)
+	if w := grant.widening; w != nil && w.gate.opens() {
+		covers = covers || r.inReach(w.reach)
 	}
-	return false
+	resource := &Resource{Type: roleType, ID: r.name}
+	return covers && grant.gate.opens() && grant.condition.holds(resource) != isFalse
+}
+
+// inReach reports whether a reach covers the role in the tenant or in some scope.
+func (r *role) inReach(reach reach) bool {
+	switch reach.kind {
+	case reachTenant:
+		return true
+	case reachAssigned:
+		return len(r.heldIn) > 0
+	case reachAnyScope:
+		return r.heldIn[strings.TrimSuffix(reach.prefix, ":")]
+	}
+	return false // nobody owns a role
+}
+
+// opens reports whether the gate is open in some state of its toggle.
+func (g gate) opens() bool {
+	return g.toggle == nil || !g.toggle.locked || g.toggle.startsOn == g.on
 }
 
 func at(list string, index int) string {

@@ -33,7 +33,8 @@ type Subject struct {
 	OthersKeep bool
 }
 
-// MaxAssignments is how many assignments a subject may have in a tenant.
+// MaxAssignments is how many assignments that have not ended a subject may have in a
+// tenant. Ended ones are removed when they take the room of a new one.
 const MaxAssignments = 10_000
 
 // PlanGrant answers what has to be written so that the subject has the assignment. No
@@ -69,10 +70,26 @@ func (t *Table) PlanGrant(actor Actor, s Subject, grant store.Assignment, now ti
 	if t.keeps(old, now) && !t.keeps(grant, now) && !s.OthersKeep {
 		return nil, t.lastHolder(s.Name)
 	}
-	if _, replaces := find(s.Held, grant.AssignmentKey); !replaces && len(s.Held) >= MaxAssignments {
+	if !exists && len(live) >= MaxAssignments {
 		return nil, tooManyAssignments(s.Name)
 	}
-	return []store.Change{store.SetAssignment{Tenant: s.Tenant, Assignment: grant}}, nil
+	changes := []store.Change{store.SetAssignment{Tenant: s.Tenant, Assignment: grant}}
+	if len(s.Held) >= MaxAssignments {
+		changes = append(changes, s.clearEnded(grant.AssignmentKey, now)...)
+	}
+	return changes, nil
+}
+
+// clearEnded removes the assignments that have ended, to make room; not the one that is
+// granted anew.
+func (s Subject) clearEnded(granted store.AssignmentKey, now time.Time) []store.Change {
+	var changes []store.Change
+	for _, a := range s.Held {
+		if a.Ended(now) && a.AssignmentKey != granted {
+			changes = append(changes, store.RemoveAssignment{Tenant: s.Tenant, Key: a.AssignmentKey})
+		}
+	}
+	return changes
 }
 
 // PlanRevoke answers what has to be written so that the subject no longer holds the

@@ -182,7 +182,7 @@ type GrantRequest struct {
 	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
 	// The scope that limits it, `type:id`. Empty: the tenant.
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
-	// From when on. Unset: at once. Years 1970 to 2200.
+	// From when on. Unset: at once. Years 1970 to 2199.
 	StartsAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
 	// Until when. Unset: without an end. It has to lie in the future and after
 	// `starts_at`.
@@ -535,11 +535,14 @@ type RevokeResponse struct {
 	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
 	// The revision at which the role is no longer held there.
 	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// What the subject still holds in the tenant, whole (at most 10,000), ended
-	// assignments left out.
-	Remaining     []*Assignment `protobuf:"bytes,3,rep,name=remaining,proto3" json:"remaining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// What the subject still holds in the tenant, ended assignments left out: the first
+	// 1,000 in key order.
+	Remaining []*Assignment `protobuf:"bytes,3,rep,name=remaining,proto3" json:"remaining,omitempty"`
+	// How many it still holds. If that is more than `remaining` has, ListAssignments
+	// lists all.
+	RemainingCount int32 `protobuf:"varint,4,opt,name=remaining_count,json=remainingCount,proto3" json:"remaining_count,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RevokeResponse) Reset() {
@@ -591,6 +594,13 @@ func (x *RevokeResponse) GetRemaining() []*Assignment {
 		return x.Remaining
 	}
 	return nil
+}
+
+func (x *RevokeResponse) GetRemainingCount() int32 {
+	if x != nil {
+		return x.RemainingCount
+	}
+	return 0
 }
 
 // SetToggleRequest says how a toggle is to stand.
@@ -1160,7 +1170,7 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x124\n" +
 	"\n" +
 	"assignment\x18\x03 \x01(\v2\x14.usher.v1.AssignmentR\n" +
-	"assignment\"\xc4\x04\n" +
+	"assignment\"\xd1\x03\n" +
 	"\rRevokeRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12E\n" +
 	"\asubject\x18\x02 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x121\n" +
@@ -1171,18 +1181,18 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"everywhere\x12'\n" +
 	"\x05actor\x18\x06 \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
 	"\boperator\x18\a \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12<\n" +
-	"\rjustification\x18\b \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification:q\xbaHn\x1al\n" +
-	"\x1arevoke.scope_or_everywhere\x12(name a scope or say everywhere, not both\x1a$!this.everywhere || this.scope == ''B\x04\n" +
-	"\x02by\"\x8d\x01\n" +
+	"\rjustification\x18\b \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustificationB\x04\n" +
+	"\x02by\"\xb6\x01\n" +
 	"\x0eRevokeResponse\x12+\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x122\n" +
-	"\tremaining\x18\x03 \x03(\v2\x14.usher.v1.AssignmentR\tremaining\"\xe4\x02\n" +
+	"\tremaining\x18\x03 \x03(\v2\x14.usher.v1.AssignmentR\tremaining\x12'\n" +
+	"\x0fremaining_count\x18\x04 \x01(\x05R\x0eremainingCount\"\xab\x03\n" +
 	"\x10SetToggleRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x125\n" +
-	"\x06toggle\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x06toggle\x127\n" +
-	"\x05state\x18\x03 \x01(\x0e2\x15.usher.v1.ToggleStateB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x05state\x12'\n" +
+	"\x06toggle\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x06toggle\x12~\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x15.usher.v1.ToggleStateBQ\xbaHN\xba\x01F\n" +
+	"\x10set_toggle.state\x12'say TOGGLE_STATE_ON or TOGGLE_STATE_OFF\x1a\tthis != 0\x82\x01\x02\x10\x01R\x05state\x12'\n" +
 	"\x05actor\x18\x04 \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
 	"\boperator\x18\x05 \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12<\n" +
 	"\rjustification\x18\x06 \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustificationB\x04\n" +

@@ -234,7 +234,7 @@ func (x *CheckResponse) GetRecheckBy() *timestamppb.Timestamp {
 }
 
 // BatchCheckRequest is many questions in one tenant. Up to 1,000 items, and up to
-// 10,000 decisions in all.
+// 10,000 decisions in all, or 5,000 with their reasons.
 type BatchCheckRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant in which they are asked.
@@ -242,7 +242,7 @@ type BatchCheckRequest struct {
 	// Who asks, where an item does not say otherwise. It may be empty if every item
 	// names a subject.
 	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
-	// The groups of that subject. Up to 100.
+	// The groups of that subject. Up to 100, and none without a subject.
 	Groups []string `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
 	// The questions. What is wrong with one of them is answered in its result.
 	Items []*BatchCheckItem `protobuf:"bytes,4,rep,name=items,proto3" json:"items,omitempty"`
@@ -601,13 +601,14 @@ const file_usher_v1_decision_service_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\v2\x10.usher.v1.ReasonR\x06reason\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x129\n" +
 	"\n" +
-	"recheck_by\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\trecheckBy\"\xd1\x02\n" +
+	"recheck_by\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\trecheckBy\"\x8b\x04\n" +
 	"\x11BatchCheckRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12H\n" +
 	"\asubject\x18\x02 \x01(\tB.\xbaH+r)(\x80\x022$^([a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+)?$R\asubject\x12;\n" +
 	"\x06groups\x18\x03 \x03(\tB#\xbaH \x92\x01\x1d\x10d\"\x19r\x17(\x80\x022\x12^group:[^\\p{Cc}]+$R\x06groups\x12>\n" +
 	"\x05items\x18\x04 \x03(\v2\x18.usher.v1.BatchCheckItemB\x0e\xbaH\v\xd8\x01\x00\x92\x01\x05\b\x01\x10\xe8\aR\x05items\x122\n" +
-	"\x06detail\x18\x05 \x01(\x0e2\x10.usher.v1.DetailB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06detail\"\x8c\x01\n" +
+	"\x06detail\x18\x05 \x01(\x0e2\x10.usher.v1.DetailB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06detail:\xb7\x01\xbaH\xb3\x01\x1a\xb0\x01\n" +
+	"\x1fbatch_check.groups_need_subject\x12_the groups are those of the request's subject: name it too, or give each item groups of its own\x1a,this.subject != '' || size(this.groups) == 0\"\x8c\x01\n" +
 	"\x0eBatchCheckItem\x12.\n" +
 	"\bresource\x18\x01 \x01(\v2\x12.usher.v1.ResourceR\bresource\x12\x18\n" +
 	"\aactions\x18\x02 \x03(\tR\aactions\x12\x18\n" +

@@ -660,7 +660,7 @@ func (x *GetCatalogResponse) GetYaml() string {
 // ListCatalogsRequest asks for a page of the catalogs.
 type ListCatalogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most so many, up to 1,000. 0: 100.
+	// At most so many, up to 100. 0: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The `next_page_token` of the page before. Empty: the first page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -993,10 +993,9 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\rR\aversion\"]\n" +
 	"\x12GetCatalogResponse\x123\n" +
 	"\acatalog\x18\x01 \x01(\v2\x19.usher.catalog.v1.CatalogR\acatalog\x12\x12\n" +
-	"\x04yaml\x18\x02 \x01(\tR\x04yaml\"g\n" +
-	"\x13ListCatalogsRequest\x12'\n" +
-	"\tpage_size\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\x04yaml\x18\x02 \x01(\tR\x04yaml\"f\n" +
+	"\x13ListCatalogsRequest\x12&\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageToken\"t\n" +
 	"\x14ListCatalogsResponse\x124\n" +

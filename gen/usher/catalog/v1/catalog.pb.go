@@ -859,11 +859,11 @@ var File_usher_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_usher_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1eusher/catalog/v1/catalog.proto\x12\x10usher.catalog.v1\x1a\x1bbuf/validate/validate.proto\"\xa3\x05\n" +
+	"\x1eusher/catalog/v1/catalog.proto\x12\x10usher.catalog.v1\x1a\x1bbuf/validate/validate.proto\"\xb4\x05\n" +
 	"\aCatalog\x121\n" +
 	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12!\n" +
-	"\aversion\x18\x02 \x01(\rB\a\xbaH\x04*\x02 \x00R\aversion\x12=\n" +
-	"\x06titles\x18\x03 \x03(\v2%.usher.catalog.v1.Catalog.TitlesEntryR\x06titles\x12E\n" +
+	"\aversion\x18\x02 \x01(\rB\a\xbaH\x04*\x02 \x00R\aversion\x12N\n" +
+	"\x06titles\x18\x03 \x03(\v2%.usher.catalog.v1.Catalog.TitlesEntryB\x0f\xbaH\f\x9a\x01\t\x10@*\x05r\x03(\x80\x02R\x06titles\x12E\n" +
 	"\vscope_types\x18\x04 \x03(\tB$\xbaH!\x92\x01\x1e\x10 \"\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\n" +
 	"scopeTypes\x12@\n" +
 	"\aholders\x18\x05 \x03(\tB&\xbaH#\x92\x01 \b\x01\x10\x10\"\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\aholders\x12!\n" +
@@ -884,10 +884,10 @@ const file_usher_catalog_v1_catalog_proto_rawDesc = "" +
 	"attributes\"\x81\x01\n" +
 	"\tAttribute\x121\n" +
 	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12A\n" +
-	"\x04type\x18\x02 \x01(\tB-\xbaH*r(R\x04boolR\x06stringR\x03intR\x06doubleR\vstring_listR\x04type\"\xb5\x03\n" +
+	"\x04type\x18\x02 \x01(\tB-\xbaH*r(R\x04boolR\x06stringR\x03intR\x06doubleR\vstring_listR\x04type\"\xc6\x03\n" +
 	"\x04Role\x121\n" +
-	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12:\n" +
-	"\x06titles\x18\x02 \x03(\v2\".usher.catalog.v1.Role.TitlesEntryR\x06titles\x12\"\n" +
+	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12K\n" +
+	"\x06titles\x18\x02 \x03(\v2\".usher.catalog.v1.Role.TitlesEntryB\x0f\xbaH\f\x9a\x01\t\x10@*\x05r\x03(\x80\x02R\x06titles\x12\"\n" +
 	"\aaliases\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10\x10R\aaliases\x12!\n" +
 	"\aheld_in\x18\x04 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10 R\x06heldIn\x12>\n" +
 	"\aholders\x18\x05 \x03(\tB$\xbaH!\x92\x01\x1e\x10\x10\"\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\aholders\x12C\n" +
@@ -911,10 +911,10 @@ const file_usher_catalog_v1_catalog_proto_rawDesc = "" +
 	"\bWidening\x12\x1c\n" +
 	"\x05reach\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x05reach\x12\x19\n" +
 	"\bwhile_on\x18\x02 \x01(\tR\awhileOn\x12\x1b\n" +
-	"\twhile_off\x18\x03 \x01(\tR\bwhileOff\"\xa3\x02\n" +
+	"\twhile_off\x18\x03 \x01(\tR\bwhileOff\"\xb4\x02\n" +
 	"\x06Toggle\x121\n" +
-	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12<\n" +
-	"\x06titles\x18\x02 \x03(\v2$.usher.catalog.v1.Toggle.TitlesEntryR\x06titles\x12\x1d\n" +
+	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12M\n" +
+	"\x06titles\x18\x02 \x03(\v2$.usher.catalog.v1.Toggle.TitlesEntryB\x0f\xbaH\f\x9a\x01\t\x10@*\x05r\x03(\x80\x02R\x06titles\x12\x1d\n" +
 	"\n" +
 	"belongs_to\x18\x03 \x01(\tR\tbelongsTo\x12(\n" +
 	"\tstarts_on\x18\x04 \x01(\bB\x06\xbaH\x03\xc8\x01\x01H\x00R\bstartsOn\x88\x01\x01\x12\x16\n" +
