@@ -45,7 +45,7 @@ func listCatalogs(ctx context.Context, conn *grpc.ClientConn) (*usherv1.ListCata
 	operator := usherv1.NewOperatorServiceClient(conn)
 	all := &usherv1.ListCatalogsResponse{}
 	err := allPages(func(token string) (string, error) {
-		page, err := operator.ListCatalogs(ctx, &usherv1.ListCatalogsRequest{PageSize: 1000, PageToken: token})
+		page, err := operator.ListCatalogs(ctx, &usherv1.ListCatalogsRequest{PageSize: 100, PageToken: token})
 		all.Catalogs = append(all.Catalogs, page.GetCatalogs()...)
 		return page.GetNextPageToken(), err
 	})

@@ -76,6 +76,9 @@ func call[M proto.Message](cmd *cobra.Command, c *client,
 
 // dial doesn't connect yet: the first call does.
 func (c *client) dial() (*grpc.ClientConn, error) {
+	if c.timeout <= 0 {
+		return nil, usagef("--timeout %s: it is longer than nothing, such as 10s", c.timeout)
+	}
 	if err := c.checkAddress(); err != nil {
 		return nil, err
 	}

@@ -106,7 +106,7 @@ func (t *demoTenant) create(ctx context.Context, conn *grpc.ClientConn) error {
 }
 
 func (d *demo) print(out io.Writer, address string) {
-	fmt.Fprintf(out, "\nTry these in another terminal, in the checkout (… stands for what is new each time):\n")
+	fmt.Fprintf(out, "\nTry these in another terminal, in the checkout. The answers are those on fresh data (make clean\nremoves what was changed); … stands for what is new each time.\n")
 	for _, t := range d.Try {
 		fmt.Fprintf(out, "\n# %s\n$ %s\n%s\n", t.Why, strings.ReplaceAll(t.Command, "ADDRESS", address), strings.TrimSpace(t.Answer))
 	}
