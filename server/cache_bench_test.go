@@ -14,7 +14,7 @@ import (
 // subjects, and by a read of the store.
 func BenchmarkCache(b *testing.B) {
 	ctx := context.Background()
-	s, subjects := benchServer(b, 100_000)
+	s, subjects := benchServer(b, filepath.Join(b.TempDir(), "usher.db"), 100_000)
 	t := benchTenant(b, s)
 	find := func(b *testing.B, n int) {
 		b.ReportAllocs()
@@ -55,8 +55,8 @@ func BenchmarkCache(b *testing.B) {
 // BenchmarkStart measures opening a store with 100,000 assignments and making a server
 // that can answer.
 func BenchmarkStart(b *testing.B) {
-	s, _ := benchServer(b, 100_000)
-	path := s.store.(*bolt.Store).Path()
+	path := filepath.Join(b.TempDir(), "usher.db")
+	s, _ := benchServer(b, path, 100_000)
 	if err := s.store.Close(); err != nil {
 		b.Fatal(err)
 	}
@@ -81,9 +81,9 @@ func openServer(path string) (*Server, error) {
 }
 
 // benchServer makes a server whose tenant has n advisors.
-func benchServer(b *testing.B, n int) (*Server, []string) {
+func benchServer(b *testing.B, path string, n int) (*Server, []string) {
 	b.Helper()
-	s, err := openServer(filepath.Join(b.TempDir(), "usher.db"))
+	s, err := openServer(path)
 	if err != nil {
 		b.Fatal(err)
 	}

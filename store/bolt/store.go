@@ -167,6 +167,3 @@ func guard(err *error) {
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w: %s; stop Usher and restore a backup", store.ErrCorrupt, fmt.Sprintf(format, args...))
 }
-
-// Path is the path of the file.
-func (s *Store) Path() string { return s.path }
