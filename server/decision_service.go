@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -63,7 +64,7 @@ func (d decisionService) BatchCheck(ctx context.Context, r *usherv1.BatchCheckRe
 		if err != nil {
 			return err
 		}
-		b = &batch{facts: f, tenant: t, request: r}
+		b = &batch{facts: f, tenant: t, request: r, holders: make(map[string][]*policy.Holder)}
 		return b.decide(ctx)
 	})
 	if err != nil {
@@ -86,8 +87,8 @@ type batch struct {
 	facts   *facts
 	tenant  *tenant
 	request *usherv1.BatchCheckRequest
-	// holders are those of the request's subject and groups, once an item needs them.
-	holders []*policy.Holder
+	// holders are those of who has been asked about, by subject and groups.
+	holders map[string][]*policy.Holder
 	// question is the one that is being decided.
 	question policy.Request
 
@@ -155,18 +156,23 @@ func (b *batch) decideItem(ctx context.Context, item *usherv1.BatchCheckItem, re
 	return nil
 }
 
-func (b *batch) holdersOf(ctx context.Context, item *usherv1.BatchCheckItem) ([]*policy.Holder, error) {
-	if item.GetSubject() != "" {
-		return b.facts.holders(ctx, b.tenant, item.GetSubject(), item.GetGroups())
+// holdersOf finds the holders that decide an item. Whoever is asked about more than once
+// is looked up once.
+func (b *batch) holdersOf(ctx context.Context, item *usherv1.BatchCheckItem) (holders []*policy.Holder, err error) {
+	subject, groups := item.GetSubject(), item.GetGroups()
+	who := subject // "": the request's
+	switch {
+	case subject == "":
+		subject, groups = b.request.GetSubject(), b.request.GetGroups()
+	case len(groups) > 0:
+		who += "\n" + strings.Join(groups, "\n") // which no id has
 	}
-	if b.holders == nil {
-		holders, err := b.facts.holders(ctx, b.tenant, b.request.GetSubject(), b.request.GetGroups())
-		if err != nil {
-			return nil, err
-		}
-		b.holders = holders
+	holders, found := b.holders[who]
+	if !found {
+		holders, err = b.facts.holders(ctx, b.tenant, subject, groups)
+		b.holders[who] = holders
 	}
-	return b.holders, nil
+	return holders, err
 }
 
 func (b *batch) recheck(by time.Time) {

@@ -6,10 +6,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -17,22 +15,15 @@ import (
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
 
-// interceptors returns what every call goes through, outermost first. Checks are
-// counted but not logged, and validate their requests by hand.
-func (s *Server) interceptors() []grpc.UnaryServerInterceptor {
-	administrative := selector.MatchFunc(isAdministrative)
-	return []grpc.UnaryServerInterceptor{
-		s.metrics.grpc.UnaryServerInterceptor(),
-		selector.UnaryServerInterceptor(s.logCalls(), administrative),
-		s.mapErrors,
-		recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(panicked)),
-		selector.UnaryServerInterceptor(s.validate, administrative),
-	}
+// aroundChecks is what checks go through, outermost first. They are counted and not
+// logged, and validate their requests by hand.
+func (s *Server) aroundChecks() []grpc.UnaryServerInterceptor {
+	return []grpc.UnaryServerInterceptor{s.metrics.count(), s.mapErrors, recoverPanics}
 }
 
-func isAdministrative(_ context.Context, call interceptors.CallMeta) bool {
-	return call.Service == usherv1.AdminService_ServiceDesc.ServiceName ||
-		call.Service == usherv1.OperatorService_ServiceDesc.ServiceName
+// aroundAdministration is what all other calls go through, outermost first.
+func (s *Server) aroundAdministration() []grpc.UnaryServerInterceptor {
+	return []grpc.UnaryServerInterceptor{s.metrics.count(), s.logCalls(), s.mapErrors, recoverPanics, s.validate}
 }
 
 // validated are the requests whose rules in the proto are applied by the validate
@@ -65,10 +56,10 @@ func (s *Server) logCalls() grpc.UnaryServerInterceptor {
 	)
 }
 
-// panicked turns a panic into an error, which is logged with the stack.
-func panicked(_ context.Context, p any) error {
+// recoverPanics turns a panic into an error, which is logged with the stack.
+var recoverPanics = recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
 	return fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-}
+}))
 
 // mapErrors turns errors into statuses. What the client must not see is logged here.
 func (s *Server) mapErrors(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {

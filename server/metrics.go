@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server/policy"
@@ -55,6 +56,9 @@ func newMetrics(s *Server) *metrics {
 	)
 	return m
 }
+
+// count is the interceptor that counts calls.
+func (m *metrics) count() grpc.UnaryServerInterceptor { return m.grpc.UnaryServerInterceptor() }
 
 // cacheCollector reads the cache's counters when Prometheus asks.
 type cacheCollector struct{ cache *Cache }

@@ -90,24 +90,30 @@ func New(ctx context.Context, config Config) (*Server, error) {
 	return s, nil
 }
 
+// TransportOptions are the options of the gRPC server that have to do with transport. An
+// echo service with the same ones shows what the rest of a call costs.
+func TransportOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(encodingproto.Name)}),
+	}
+}
+
 // newGRPC makes the gRPC server with everything registered.
 func (s *Server) newGRPC() *grpc.Server {
-	g := grpc.NewServer(
-		grpc.ForceServerCodecV2(explainingCodec{encoding.GetCodecV2(encodingproto.Name)}),
-		grpc.ChainUnaryInterceptor(s.interceptors()...),
-	)
+	g := grpc.NewServer(TransportOptions()...)
 	for _, service := range []struct {
 		desc           grpc.ServiceDesc
 		implementation any
+		interceptors   []grpc.UnaryServerInterceptor
 	}{
-		{usherv1.DecisionService_ServiceDesc, decisionService{server: s}},
-		{usherv1.AdminService_ServiceDesc, adminService{server: s}},
-		{usherv1.OperatorService_ServiceDesc, operatorService{server: s}},
+		{usherv1.DecisionService_ServiceDesc, decisionService{server: s}, s.aroundChecks()},
+		{usherv1.AdminService_ServiceDesc, adminService{server: s}, s.aroundAdministration()},
+		{usherv1.OperatorService_ServiceDesc, operatorService{server: s}, s.aroundAdministration()},
 	} {
-		g.RegisterService(explainingDecode(service.desc), service.implementation)
+		register(g, service.desc, service.implementation, service.interceptors...)
 		s.health.SetServingStatus(service.desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	}
-	healthv1.RegisterHealthServer(g, s.health)
+	register(g, healthv1.Health_ServiceDesc, s.health, s.metrics.count())
 	reflection.RegisterV1(g)
 	s.metrics.grpc.InitializeMetrics(g)
 	return g

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"google.golang.org/grpc"
 
 	"github.com/usher-pdp/usher/server"
@@ -25,6 +26,8 @@ func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger
 	if err != nil {
 		return err
 	}
+	server.KeepHeapFloor()
+	limitMemory(logger)
 	cache := server.NewCache(uint64(s.cacheSize))
 	st, err := s.openStore(cache)
 	if err != nil {
@@ -54,6 +57,14 @@ func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger
 		return nil
 	case err := <-running.failures:
 		return err
+	}
+}
+
+// limitMemory has the garbage collector work harder before the process takes all of the
+// memory that its container may, unless GOMEMLIMIT says when.
+func limitMemory(logger *slog.Logger) {
+	if _, err := memlimit.Set(); err != nil && !errors.Is(err, memlimit.ErrCgroupsNotSupported) && !errors.Is(err, memlimit.ErrNoCgroup) {
+		logger.Warn("can't tell how much memory the container may take; set GOMEMLIMIT to nine tenths of it", "error", err)
 	}
 }
 
