@@ -93,14 +93,24 @@ type guarded[K comparable, V any] struct {
 	seed        maphash.Seed
 	generations [stripes]atomic.Uint64
 
-	recorder     *stats.Counter
 	hits, misses atomic.Uint64
 	drops        atomic.Uint64
+	evictions    evictions
 }
 
 // stripes is the number of generation counters. With ten thousand subjects cached, a
 // grant drops three of them besides the one it is about.
 const stripes = 4096
+
+// evictions counts what had to leave a cache. Hits are counted where it is known whether
+// an entry may be used, and only once: it is on the path of a check.
+type evictions struct {
+	stats.NoopRecorder
+	n atomic.Uint64
+}
+
+// RecordEviction implements stats.Recorder.
+func (e *evictions) RecordEviction(uint32) { e.n.Add(1) }
 
 type entry[V any] struct {
 	value      V
@@ -112,11 +122,11 @@ type entry[V any] struct {
 const entryOverhead = 128
 
 func newGuarded[K comparable, V any](bytes uint64, size func(K, V) int) *guarded[K, V] {
-	g := &guarded[K, V]{seed: maphash.MakeSeed(), recorder: stats.NewCounter()}
+	g := &guarded[K, V]{seed: maphash.MakeSeed()}
 	g.entries = otter.Must(&otter.Options[K, entry[V]]{
 		MaximumWeight: max(bytes, 1),
 		Weigher:       func(k K, e entry[V]) uint32 { return uint32(entryOverhead + size(k, e.value)) },
-		StatsRecorder: g.recorder,
+		StatsRecorder: &g.evictions,
 	})
 	return g
 }

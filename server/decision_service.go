@@ -24,7 +24,11 @@ func (d decisionService) Check(ctx context.Context, r *usherv1.CheckRequest) (*u
 	if err := checkCheck(r); err != nil {
 		return nil, err
 	}
-	var decision policy.Decision
+	var answer struct { // one allocation
+		decision policy.Decision
+		response usherv1.CheckResponse
+		reason   usherv1.Reason
+	}
 	revision, err := d.server.consistently(ctx, func(f *facts) error {
 		t, err := f.tenant(ctx, r.GetTenant())
 		if err != nil {
@@ -34,7 +38,7 @@ func (d decisionService) Check(ctx context.Context, r *usherv1.CheckRequest) (*u
 		if err != nil {
 			return err
 		}
-		decision, err = t.table.Decide(holders, &policy.Request{
+		answer.decision, err = t.table.Decide(holders, &policy.Request{
 			Subject:  r.GetSubject(),
 			Action:   r.GetAction(),
 			Resource: resourceOf(r.GetResource()),
@@ -44,13 +48,14 @@ func (d decisionService) Check(ctx context.Context, r *usherv1.CheckRequest) (*u
 	if err != nil {
 		return nil, err
 	}
+	decision, response := &answer.decision, &answer.response
 	d.server.metrics.decisions[decision.Reason.Code].Inc()
-	return &usherv1.CheckResponse{
-		Decision:  decisionMessage(decision),
-		Reason:    reasonMessage(decision.Reason),
-		Revision:  revision.String(),
-		RecheckBy: timestampMessage(decision.RecheckBy),
-	}, nil
+	writeReason(&answer.reason, &decision.Reason)
+	response.Decision = decisionMessage(decision.Allow)
+	response.Reason = &answer.reason
+	response.Revision = revision.String()
+	response.RecheckBy = timestampMessage(decision.RecheckBy)
+	return response, nil
 }
 
 // BatchCheck answers many questions, all at one revision.
@@ -89,8 +94,8 @@ type batch struct {
 	request *usherv1.BatchCheckRequest
 	// holders are those of who has been asked about, by subject and groups.
 	holders map[string][]*policy.Holder
-	// question is the one that is being decided.
-	question policy.Request
+	// resource is that of the item that is being decided.
+	resource policy.Resource
 
 	results   []*usherv1.BatchCheckResult
 	counts    [reasonCodes]int
@@ -134,18 +139,20 @@ func (b *batch) decideItem(ctx context.Context, item *usherv1.BatchCheckItem, re
 	if item.GetSubject() != "" {
 		subject = item.GetSubject()
 	}
-	b.question = policy.Request{Subject: subject, Resource: resourceOf(item.GetResource())}
+	b.resource = resourceOf(item.GetResource())
+	question := b.tenant.table.Ask(holders, subject, &b.resource)
 	withReasons := b.request.GetDetail() == usherv1.Detail_DETAIL_REASONS
 	var counts [reasonCodes]int
 	for i, action := range item.GetActions() {
-		b.question.Action = action
-		decision, err := b.tenant.table.Decide(holders, &b.question)
+		decision, err := question.Decide(action)
 		if err != nil {
 			return inAction(err, i)
 		}
-		result.Decisions[i] = decisionMessage(decision)
+		result.Decisions[i] = decisionMessage(decision.Allow)
 		if withReasons {
-			result.Reasons = append(result.Reasons, reasonMessage(decision.Reason))
+			reason := new(usherv1.Reason)
+			writeReason(reason, &decision.Reason)
+			result.Reasons = append(result.Reasons, reason)
 		}
 		counts[decision.Reason.Code]++
 		b.recheck(decision.RecheckBy)
@@ -219,26 +226,24 @@ func resourceOf(r *usherv1.Resource) policy.Resource {
 	}
 }
 
-func decisionMessage(d policy.Decision) usherv1.Decision {
-	if d.Allow {
+func decisionMessage(allow bool) usherv1.Decision {
+	if allow {
 		return usherv1.Decision_DECISION_ALLOW
 	}
 	return usherv1.Decision_DECISION_DENY
 }
 
-func reasonMessage(r policy.Reason) *usherv1.Reason {
-	m := &usherv1.Reason{
-		Code:      usherv1.ReasonCode(r.Code),
-		Role:      r.Role,
-		Holder:    r.Holder,
-		Scope:     r.Scope,
-		Toggle:    r.Toggle,
-		Attribute: r.Attribute,
-	}
+// writeReason writes a reason into an empty message.
+func writeReason(m *usherv1.Reason, r *policy.Reason) {
+	m.Code = usherv1.ReasonCode(r.Code)
+	m.Role = r.Role
+	m.Holder = r.Holder
+	m.Scope = r.Scope
+	m.Toggle = r.Toggle
+	m.Attribute = r.Attribute
 	if r.Toggle != "" {
 		m.ToggleState = toggleState(r.ToggleOn)
 	}
-	return m
 }
 
 func toggleState(on bool) usherv1.ToggleState {

@@ -47,15 +47,15 @@ func (f *facts) tenant(ctx context.Context, name string) (*tenant, error) {
 	if f.reader != nil {
 		return f.server.readTenant(f.reader, name, f.now)
 	}
-	cache := f.server.cache.tenants
-	t, generation, ok := cache.get(name, func(*tenant) bool { return true })
+	cached, generation, ok := f.server.cache.tenants.get(name, func(*tenant) bool { return true })
 	if ok {
-		return t, nil
+		return cached, nil
 	}
+	var t *tenant
 	err := f.fill(ctx, func(r store.Reader) (err error) {
 		t, err = f.server.readTenant(r, name, f.now)
 		return err
-	}, func() { cache.fill(name, t, generation) })
+	}, func() { f.server.cache.tenants.fill(name, t, generation) })
 	return t, err
 }
 
@@ -64,17 +64,18 @@ func (f *facts) holder(ctx context.Context, t *tenant, subject string) (*policy.
 	if f.reader != nil {
 		return readHolder(f.reader, t, subject, f.now)
 	}
-	cache, key := f.server.cache.subjects, subjectKey{t.ID, subject}
-	h, generation, ok := cache.get(key, func(h *policy.Holder) bool {
+	key := subjectKey{t.ID, subject}
+	cached, generation, ok := f.server.cache.subjects.get(key, func(h *policy.Holder) bool {
 		return h.Current(t.table.Catalog(), f.now.UnixNano())
 	})
 	if ok {
-		return h, nil
+		return cached, nil
 	}
+	var h *policy.Holder
 	err := f.fill(ctx, func(r store.Reader) (err error) {
 		h, err = readHolder(r, t, subject, f.now)
 		return err
-	}, func() { cache.fill(key, h, generation) })
+	}, func() { f.server.cache.subjects.fill(key, h, generation) })
 	return h, err
 }
 

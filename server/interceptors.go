@@ -15,15 +15,15 @@ import (
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
 
-// aroundChecks is what checks go through, outermost first. They are counted and not
-// logged, and validate their requests by hand.
+// aroundChecks is what checks go through, outermost first. They are not logged, and validate
+// their requests by hand.
 func (s *Server) aroundChecks() []grpc.UnaryServerInterceptor {
-	return []grpc.UnaryServerInterceptor{s.metrics.count(), s.mapErrors, recoverPanics}
+	return []grpc.UnaryServerInterceptor{s.mapErrors, recoverPanics}
 }
 
 // aroundAdministration is what all other calls go through, outermost first.
 func (s *Server) aroundAdministration() []grpc.UnaryServerInterceptor {
-	return []grpc.UnaryServerInterceptor{s.metrics.count(), s.logCalls(), s.mapErrors, recoverPanics, s.validate}
+	return []grpc.UnaryServerInterceptor{s.logCalls(), s.mapErrors, recoverPanics, s.validate}
 }
 
 // validated are the requests whose rules in the proto are applied by the validate

@@ -10,29 +10,32 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// register adds a service whose calls go through these interceptors, outermost first.
-// Each service has interceptors of its own, so that a check passes none that it does not
-// need.
+// register adds a service whose calls are counted and go through these interceptors,
+// outermost first. Each service has interceptors of its own, so that a check passes none that
+// it does not need.
 //
 // A request that is not valid protobuf (bytes that are no UTF-8, values nested without
 // end) is answered with INVALID_ARGUMENT. The library's answer, INTERNAL, would blame
 // the server. This needs the codec.
-func register(g *grpc.Server, desc grpc.ServiceDesc, implementation any, interceptors ...grpc.UnaryServerInterceptor) {
-	intercept := chain(interceptors)
+func (s *Server) register(g *grpc.Server, desc grpc.ServiceDesc, implementation any, interceptors ...grpc.UnaryServerInterceptor) {
 	methods := make([]grpc.MethodDesc, len(desc.Methods))
 	for i, method := range desc.Methods {
 		handle := method.Handler
+		intercept := chain(s.metrics.count(desc.ServiceName, method.MethodName), interceptors)
+		info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + method.MethodName}
 		method.Handler = func(service any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			var d decoding
-			return handle(service, ctx, func(request any) error {
+			response, err := handle(service, ctx, func(request any) error {
 				d.request = request
-				return decode(&d)
-			}, func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-				if d.err != nil {
-					request, handler = nil, d.explain
+				if err := decode(&d); err != nil {
+					return err
 				}
-				return intercept(ctx, request, info, handler)
-			})
+				return d.err
+			}, intercept)
+			if d.err != nil {
+				return intercept(ctx, nil, info, d.explain)
+			}
+			return response, err
 		}
 		methods[i] = method
 	}
@@ -41,12 +44,11 @@ func register(g *grpc.Server, desc grpc.ServiceDesc, implementation any, interce
 }
 
 // chain makes one interceptor of several.
-func chain(interceptors []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
-	outer := interceptors[0]
-	if len(interceptors) == 1 {
+func chain(outer grpc.UnaryServerInterceptor, others []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	if len(others) == 0 {
 		return outer
 	}
-	inner := chain(interceptors[1:])
+	inner := chain(others[0], others[1:])
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		return outer(ctx, request, info, func(ctx context.Context, request any) (any, error) {
 			return inner(ctx, request, info, handler)

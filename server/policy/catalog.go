@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -29,8 +30,8 @@ const (
 type Catalog struct {
 	source        *catalogv1.Catalog
 	resourceTypes map[string]*resourceType
-	scopeTypes    map[string]bool
-	roles         []*role // in the order of the catalog
+	scopeTypes    []string // few, which are quicker to go through than to look up
+	roles         []*role  // in the order of the catalog
 	rolesByName   map[string]*role
 	toggles       []*toggle // in the order of the catalog
 	togglesByName map[string]*toggle
@@ -151,25 +152,19 @@ func (c *Catalog) CheckToggle(field, name string) error {
 // CheckScope returns an *UnknownNameError if the catalog has no scopes of the type of
 // the given one.
 func (c *Catalog) CheckScope(field, scope string) error {
-	if t := typeOf(scope); !c.scopeTypes[t] {
-		return unknownName(field, "SCOPE_TYPE", t, keys(c.scopeTypes))
+	for _, t := range c.scopeTypes {
+		if isOfType(scope, t) {
+			return nil
+		}
 	}
-	return nil
+	return unknownName(field, "SCOPE_TYPE", typeOf(scope), slices.Clone(c.scopeTypes))
 }
 
-// permission finds a permission and checks the names in the resource.
-func (c *Catalog) permission(action string, r *Resource) (*permission, error) {
-	t := c.resourceTypes[r.Type]
-	if t == nil {
-		return nil, unknownName("resource.type", "RESOURCE_TYPE", r.Type, keys(c.resourceTypes))
-	}
-	p := t.actions[action]
-	if p == nil {
-		return nil, unknownName("action", "ACTION", action, keys(t.actions))
-	}
+// checkNames checks the names of scopes, roles and toggles in a resource.
+func (c *Catalog) checkNames(t *resourceType, r *Resource) error {
 	for _, s := range r.Scopes {
 		if err := c.CheckScope("resource.scopes", s); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if t.administrative && r.ID != "" {
@@ -178,16 +173,22 @@ func (c *Catalog) permission(action string, r *Resource) (*permission, error) {
 			check = c.CheckToggle
 		}
 		if err := check("resource.id", r.ID); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // typeOf returns the type of an id of the form type:id.
 func typeOf(id string) string {
 	t, _, _ := strings.Cut(id, ":")
 	return t
+}
+
+// isOfType reports whether the type of an id is t. It is quicker than typeOf.
+func isOfType(id, t string) bool {
+	n := len(t)
+	return len(id) >= n && (len(id) == n || id[n] == ':') && id[:n] == t
 }
 
 func keys[V any](m map[string]V) []string {

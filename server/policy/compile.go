@@ -60,7 +60,6 @@ func compile(in *catalogv1.Catalog) (*Catalog, []fault) {
 		out: &Catalog{
 			source:        in,
 			resourceTypes: map[string]*resourceType{},
-			scopeTypes:    map[string]bool{},
 			rolesByName:   map[string]*role{},
 			togglesByName: map[string]*toggle{},
 		},
@@ -84,6 +83,9 @@ func compile(in *catalogv1.Catalog) (*Catalog, []fault) {
 	}
 	if len(c.faults) > 0 {
 		return nil, c.faults
+	}
+	for _, t := range c.out.resourceTypes {
+		t.cel = nil // all conditions are compiled
 	}
 	return c.out, nil
 }
@@ -124,8 +126,11 @@ func (c *compiler) titles(path string, titles map[string]string) {
 
 func (c *compiler) declareScopeTypes() {
 	for i, name := range c.in.GetScopeTypes() {
-		c.unique(c.out.scopeTypes[name], at("scope_types", i), "scope type", name)
-		c.out.scopeTypes[name] = true
+		seen := slices.Contains(c.out.scopeTypes, name)
+		c.unique(seen, at("scope_types", i), "scope type", name)
+		if !seen {
+			c.out.scopeTypes = append(c.out.scopeTypes, name)
+		}
 	}
 }
 
@@ -190,8 +195,8 @@ func (c *compiler) declareRoles() {
 		c.titles(path+".titles", r.GetTitles())
 		compiled := &role{index: i, name: r.GetName(), heldIn: map[string]bool{}, holders: map[string]bool{}}
 		for j, t := range r.GetHeldIn() {
-			if !c.out.scopeTypes[t] {
-				c.unknown(path+"."+at("held_in", j), "scope type", t, keys(c.out.scopeTypes))
+			if !slices.Contains(c.out.scopeTypes, t) {
+				c.unknown(path+"."+at("held_in", j), "scope type", t, slices.Clone(c.out.scopeTypes))
 			}
 			compiled.heldIn[t] = true
 		}
@@ -227,8 +232,8 @@ func (c *compiler) parseReach(path, text string) reach {
 	switch {
 	case !isAny:
 		c.fault(path, faultReach, "%q is no reach: write tenant, assigned, own or \"any TYPE\" with a scope type", text)
-	case !c.out.scopeTypes[scopeType]:
-		c.unknown(path, "scope type", scopeType, keys(c.out.scopeTypes))
+	case !slices.Contains(c.out.scopeTypes, scopeType):
+		c.unknown(path, "scope type", scopeType, slices.Clone(c.out.scopeTypes))
 	}
 	return reach{kind: reachAnyScope, prefix: scopeType + ":"}
 }

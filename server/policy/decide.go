@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -69,14 +68,71 @@ type Reason struct {
 
 // Decide answers a request from what the subject (first) and its groups hold. Every
 // Holder has to be current. The error is an *UnknownNameError.
-func (t *Table) Decide(holders []*Holder, r *Request) (Decision, error) {
-	p, err := t.catalog.permission(r.Action, &r.Resource)
-	if err != nil {
-		return Decision{}, err
+func (t *Table) Decide(holders []*Holder, r *Request) (d Decision, err error) {
+	err = t.Ask(holders, r.Subject, &r.Resource).decide(r.Action, &d)
+	return d, err
+}
+
+// Ask is for several actions on one resource: the Question decides about each of them as
+// Decide does, and looks at the names in the resource only once. What Ask is given must
+// not change as long as the Question is in use.
+func (t *Table) Ask(holders []*Holder, subject string, r *Resource) *Question {
+	return &Question{table: t, holders: holders, subject: subject, resource: r}
+}
+
+// Question is what the subject may do on a resource. It is not for several goroutines.
+type Question struct {
+	table    *Table
+	holders  []*Holder
+	subject  string
+	resource *Resource
+	// permission is the one that is asked for. It is nil until the names in the resource
+	// have been checked.
+	permission *permission
+}
+
+// Decide answers for an action of the resource's type. The error is an
+// *UnknownNameError.
+func (q *Question) Decide(action string) (d Decision, err error) {
+	err = q.decide(action, &d)
+	return d, err
+}
+
+// decide is Decide with the answer in its place: to copy it takes as long as to look up
+// a name.
+func (q *Question) decide(action string, d *Decision) error {
+	if err := q.ask(action); err != nil {
+		return err
 	}
-	d := decider{table: t, permission: p, request: r}
-	best := d.decide(holders)
-	return Decision{Allow: best.rank == rankGranted, Reason: d.reason(best), RecheckBy: recheckBy(holders)}, nil
+	best := q.best()
+	d.Allow = best.rank == rankGranted
+	q.explain(best, &d.Reason)
+	d.RecheckBy = recheckBy(q.holders)
+	return nil
+}
+
+// ask finds the permission for an action and checks, the first time, the names in the
+// resource.
+func (q *Question) ask(action string) error {
+	catalog, r := q.table.catalog, q.resource
+	first := q.permission == nil
+	var of *resourceType
+	if !first {
+		of = q.permission.of
+	} else if of = catalog.resourceTypes[r.Type]; of == nil {
+		return unknownName("resource.type", "RESOURCE_TYPE", r.Type, keys(catalog.resourceTypes))
+	}
+	p := of.actions[action]
+	if p == nil {
+		return unknownName("action", "ACTION", action, keys(of.actions))
+	}
+	if first {
+		if err := catalog.checkNames(of, r); err != nil {
+			return err
+		}
+	}
+	q.permission = p
+	return nil
 }
 
 // rank orders what may come out of a rule. The lowest one that comes out of any rule
@@ -95,90 +151,98 @@ const (
 	rankNoRole
 )
 
-// outcome is what came out of one rule for one assignment.
+// outcome is what came out of one rule for one assignment. It has no more than four
+// fields and words, so that it is kept in registers: copies of more take their time.
 type outcome struct {
-	rank   rank
-	role   *role
-	index  int // of the rule in its role
-	rule   *rule
-	group  bool // whether it is a group that holds the role
-	holder string
-	scope  string
+	rank  rank
+	rule  int32 // the rule's index in its role, which has at most maxRules
+	held  *holding
+	scope string
 }
 
 // before reports whether an outcome goes before another one: by rank, and where that
 // ties by role, rule, holder and scope.
-func (o outcome) before(p outcome) bool {
-	if o.rank != p.rank || o.rank == rankNoRole {
-		return o.rank < p.rank
-	}
-	return cmp.Or(
-		cmp.Compare(o.role.index, p.role.index),
-		cmp.Compare(o.index, p.index),
-		compareBool(o.group, p.group),
-		cmp.Compare(o.holder, p.holder),
-		cmp.Compare(o.scope, p.scope),
-	) < 0
+func (q *Question) before(o, p outcome) bool {
+	return o.rank < p.rank || o.rank == p.rank && q.winsTie(o, p)
 }
 
-func compareBool(a, b bool) int {
+func (q *Question) winsTie(o, p outcome) bool {
+	a, b := o.held, p.held
 	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
+	case a.role != b.role:
+		return a.role.index < b.role.index
+	case o.rule != p.rule:
+		return o.rule < p.rule
+	case q.ofGroup(a) != q.ofGroup(b):
+		return q.ofGroup(b)
+	case q.ofGroup(a) && a.holder != b.holder:
+		return a.holder.name < b.holder.name
 	}
-	return 1
+	return o.scope < p.scope
 }
 
-// decider decides one request.
-type decider struct {
-	table      *Table
-	permission *permission
-	request    *Request
+// ofGroup reports whether the role is held by a group of the subject.
+func (q *Question) ofGroup(h *holding) bool {
+	return h.holder != nil && h.holder != q.holders[0]
 }
 
-func (d *decider) decide(holders []*Holder) outcome {
+// best returns the outcome that is the answer.
+func (q *Question) best() outcome {
 	best := outcome{rank: rankNoRole}
-	useDefault := d.table.catalog.defaultRole != nil
-	for i, h := range holders {
-		for j := range h.active {
-			d.test(&best, h.name, i > 0, &h.active[j])
+	catalog := q.table.catalog
+	useDefault := catalog.defaultRole != nil
+	for _, h := range q.holders {
+		for i := range h.active {
+			best = q.test(best, &h.active[i])
 		}
 		useDefault = useDefault && !h.endsDefault
 	}
 	if useDefault {
-		d.test(&best, d.request.Subject, false, &d.table.catalog.defaultHolding)
+		best = q.test(best, &catalog.defaultHolding)
 	}
 	if best.rank > rankNotActive {
-		d.testDormant(&best, holders)
+		best = q.testDormant(best)
 	}
 	return best
 }
 
-// test tests every rule of a holding about the permission.
-func (d *decider) test(best *outcome, holder string, group bool, h *holding) {
-	o := outcome{rank: rankRoleLacksPermission, role: h.role, group: group, holder: holder, scope: h.scopes[0]}
-	improve(best, o)
-	rules := d.permission.rules[h.role.index]
+// test returns the best outcome so far, after it has tested the rules of a holding about
+// the permission.
+func (q *Question) test(best outcome, h *holding) outcome {
+	rules := q.permission.rules[h.role.index]
 	for i := range rules {
-		o.index, o.rule = i, &rules[i]
+		o := outcome{rules[i].matched(), int32(i), h, ""}
+		if !q.before(o, best) {
+			continue // not even if the rule matches
+		}
 		var ok bool
-		if o.rank, o.scope, ok = d.testRule(o.rule, h); ok {
-			improve(best, o)
+		if o.rank, o.scope, ok = q.testRule(&rules[i], h); ok && q.before(o, best) {
+			best = o
 		}
 	}
+	if o := (outcome{rankRoleLacksPermission, 0, h, h.scopes[0]}); q.before(o, best) {
+		best = o
+	}
+	return best
+}
+
+// matched is what comes out of a rule that matches.
+func (r *rule) matched() rank {
+	if r.forbid {
+		return rankForbidden
+	}
+	return rankGranted
 }
 
 // testRule tests one rule. It reports false if a forbid rule does not match, which
 // says nothing.
-func (d *decider) testRule(r *rule, h *holding) (rank, string, bool) {
-	scope, reached := d.reaches(r, h)
+func (q *Question) testRule(r *rule, h *holding) (rank, string, bool) {
+	scope, reached := q.reaches(r, h)
 	if !reached {
 		return rankReach, h.scopes[0], !r.forbid
 	}
-	holds := r.condition.holds(&d.request.Resource)
-	open := d.table.open(r.gate)
+	holds := r.condition.holds(q.resource)
+	open := q.table.open(r.gate)
 	if r.forbid {
 		return rankForbidden, scope, holds != isFalse && open
 	}
@@ -194,42 +258,39 @@ func (d *decider) testRule(r *rule, h *holding) (rank, string, bool) {
 }
 
 // testDormant looks for a role that would have an allow rule if it was in force.
-func (d *decider) testDormant(best *outcome, holders []*Holder) {
-	for i, h := range holders {
-		for _, held := range h.dormant {
-			if slices.ContainsFunc(d.permission.rules[held.role.index], rule.allows) {
-				improve(best, outcome{rank: rankNotActive, role: held.role, group: i > 0, holder: h.name, scope: held.scopes[0]})
+func (q *Question) testDormant(best outcome) outcome {
+	for _, h := range q.holders {
+		for i := range h.dormant {
+			held := &h.dormant[i]
+			o := outcome{rankNotActive, 0, held, held.scopes[0]}
+			if q.before(o, best) && slices.ContainsFunc(q.permission.rules[held.role.index], rule.allows) {
+				best = o
 			}
 		}
 	}
+	return best
 }
 
 func (r rule) allows() bool { return !r.forbid }
 
-func improve(best *outcome, o outcome) {
-	if o.before(*best) {
-		*best = o
-	}
-}
-
 // reaches reports whether the resource is in reach of a rule through some assignment
 // of a holding, and the smallest scope of such an assignment.
-func (d *decider) reaches(r *rule, h *holding) (string, bool) {
-	scope, ok := d.within(r.reach, h)
-	if w := r.widening; w != nil && d.table.open(w.gate) {
-		if wider, wide := d.within(w.reach, h); wide && (!ok || wider < scope) {
+func (q *Question) reaches(r *rule, h *holding) (string, bool) {
+	scope, ok := q.within(r.reach, h)
+	if w := r.widening; w != nil && q.table.open(w.gate) {
+		if wider, wide := q.within(w.reach, h); wide && (!ok || wider < scope) {
 			return wider, true
 		}
 	}
 	return scope, ok
 }
 
-func (d *decider) within(reach reach, h *holding) (string, bool) {
-	resource := &d.request.Resource
+func (q *Question) within(reach reach, h *holding) (string, bool) {
+	resource := q.resource
 	switch reach.kind {
 	case reachTenant:
 	case reachOwn:
-		if !d.owns() {
+		if !q.owns() {
 			return "", false
 		}
 	case reachAnyScope:
@@ -241,16 +302,16 @@ func (d *decider) within(reach reach, h *holding) (string, bool) {
 	default:
 		return "", false
 	}
-	if d.permission.of.administrative && h.scopes[0] != "" {
+	if q.permission.of.administrative && h.scopes[0] != "" {
 		return smallestCommon(h.scopes, resource.Scopes)
 	}
 	return h.scopes[0], true
 }
 
 // owns reports whether the subject owns the resource. A group owns nothing.
-func (d *decider) owns() bool {
-	owner := d.request.Resource.Owner
-	return owner == d.request.Subject && typeOf(owner) != groupType
+func (q *Question) owns() bool {
+	owner := q.resource.Owner
+	return owner == q.subject && !isOfType(owner, groupType)
 }
 
 func hasPrefix(scopes []string, prefix string) bool {
@@ -277,29 +338,36 @@ func smallestCommon(sorted, scopes []string) (string, bool) {
 	return smallest, found
 }
 
-// reason tells the outcome in words of the API.
-func (d *decider) reason(o outcome) Reason {
+// explain tells the outcome in words of the API.
+func (q *Question) explain(o outcome, reason *Reason) {
 	if o.rank == rankNoRole {
-		return Reason{Code: NoRole}
+		reason.Code = NoRole
+		return
 	}
-	reason := Reason{Role: o.role.name, Holder: o.holder, Scope: o.scope}
+	reason.Role, reason.Holder, reason.Scope = o.held.role.name, q.subject, o.scope
+	if q.ofGroup(o.held) {
+		reason.Holder = o.held.holder.name
+	}
 	switch o.rank {
 	case rankForbidden:
 		reason.Code = Forbidden
 	case rankGranted:
 		reason.Code = Granted
 	case rankToggle:
+		rule := q.ruleOf(o)
 		reason.Code = Toggled
-		reason.Toggle = o.rule.gate.toggle.name
-		reason.ToggleOn = !o.rule.gate.on
+		reason.Toggle = rule.gate.toggle.name
+		reason.ToggleOn = !rule.gate.on
 	case rankConditionNotMet:
 		reason.Code = ConditionNotMet
 	case rankMissingAttribute:
+		rule := q.ruleOf(o)
 		reason.Code = MissingAttribute
-		reason.Attribute = o.rule.condition.firstMissing(&d.request.Resource)
+		reason.Attribute = rule.condition.firstMissing(q.resource)
 	case rankReach:
+		rule := q.ruleOf(o)
 		reason.Code = OutOfScope
-		if o.rule.reach.kind == reachOwn && !d.owns() {
+		if rule.reach.kind == reachOwn && !q.owns() {
 			reason.Code = NotOwner
 		}
 	case rankNotActive:
@@ -307,7 +375,11 @@ func (d *decider) reason(o outcome) Reason {
 	case rankRoleLacksPermission:
 		reason.Code = RoleLacksPermission
 	}
-	return reason
+}
+
+// ruleOf returns the rule that an outcome came out of.
+func (q *Question) ruleOf(o outcome) *rule {
+	return &q.permission.rules[o.held.role.index][o.rule]
 }
 
 // recheckBy returns the earliest instant at which a Holder is no longer current.

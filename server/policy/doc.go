@@ -6,6 +6,7 @@
 //	Table    is a Catalog with the state of a tenant's toggles.
 //	Holder   is what one subject or group holds, for a while.
 //	Decide   answers from a Table, some Holders and a Request.
+//	Ask      is for several actions on one resource: each is decided as Decide does.
 //	Plan…    answers what a grant, a revoke or a toggle has to write, or refuses it.
 //
 // The combining rule: a forbid rule that matches is a veto; otherwise any allow rule

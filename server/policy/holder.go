@@ -30,6 +30,7 @@ const never int64 = math.MaxInt64
 
 // holding is one role and where it is held, in byte order; "" is the tenant.
 type holding struct {
+	holder *Holder // whose it is; nil for the default role, which is the subject's
 	role   *role
 	scopes []string
 }
@@ -47,10 +48,10 @@ func NewHolder(c *Catalog, name string, assignments []store.Assignment, now time
 		h.limit(a.Start, now)
 		h.limit(a.End, now)
 		if a.Contains(now) {
-			h.active = hold(h.active, r, a.Scope)
+			h.active = h.hold(h.active, r, a.Scope)
 			h.endsDefault = h.endsDefault || r.allows
 		} else {
-			h.dormant = hold(h.dormant, r, a.Scope)
+			h.dormant = h.hold(h.dormant, r, a.Scope)
 		}
 	}
 	sortHoldings(h.active)
@@ -69,10 +70,10 @@ func (h *Holder) limit(boundary, now time.Time) {
 	}
 }
 
-func hold(holdings []holding, r *role, scope string) []holding {
-	i := slices.IndexFunc(holdings, func(h holding) bool { return h.role == r })
+func (h *Holder) hold(holdings []holding, r *role, scope string) []holding {
+	i := slices.IndexFunc(holdings, func(held holding) bool { return held.role == r })
 	if i < 0 {
-		return append(holdings, holding{r, []string{scope}})
+		return append(holdings, holding{h, r, []string{scope}})
 	}
 	holdings[i].scopes = append(holdings[i].scopes, scope)
 	return holdings
@@ -111,6 +112,6 @@ func (h *Holder) Size() int {
 // Sizes in bytes of the parts of a Holder, as the compiler lays them out.
 const (
 	holderSize  = 112
-	holdingSize = 32
+	holdingSize = 40
 	stringSize  = 16
 )
