@@ -98,10 +98,27 @@ mutants: ## Plant faults in the code and see that the tests notice each (about 2
 ##@ Measure
 
 .PHONY: bench
-bench: ## Run the benchmarks (BENCH=regexp, COUNT=6, OLD=earlier.txt to compare with)
+bench: build bench-tool ## Measure Usher against an echo of its messages, then policy and cache (10 minutes; ONLY=regexp)
+	@.build/usher-bench -only '$(ONLY)'
+	@$(if $(ONLY),,$(MAKE) --no-print-directory bench-go BENCH='Decide|Cache')
+
+.PHONY: bench-scale
+bench-scale: build bench-tool ## Measure with up to 10,000,000 stored assignments (ONLY=regexp); at first it stores them
+	@.build/usher-bench -only '$(ONLY)' scale
+
+.PHONY: bench-compare
+bench-compare: build bench-tool ## Measure against the code of REV=revision (ONLY=regexp, BENCH=regexp, COUNT=6)
+	@REV='$(REV)' ONLY='$(ONLY)' BENCH='$(BENCH)' COUNT='$(COUNT)' BENCHSTAT='$(BENCHSTAT)' tools/bench/compare.sh
+
+.PHONY: bench-go
+bench-go: ## Run the Go benchmarks (BENCH=regexp, COUNT=6, OLD=earlier.txt to compare with)
 	@mkdir -p .build
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./... | tee .build/bench.txt
 	@$(BENCHSTAT) $(OLD) .build/bench.txt
+
+.PHONY: bench-tool
+bench-tool:
+	@CGO_ENABLED=0 go build -trimpath -o .build/usher-bench ./tools/bench
 
 .PHONY: cover
 cover: ## Measure test coverage; the pages are in .build/cover.html

@@ -37,7 +37,7 @@ func (r *reader) AssignmentsOf(tenant store.TenantID, subject string) iter.Seq2[
 	if subject == "" || !usable(subject) {
 		return none[store.Assignment](nil)
 	}
-	prefix := append(textKey(tenant, subject), 0)
+	prefix := textKey(tenant, subject, "")
 	return records(r, bucketAssignments, prefix, prefix, func(key, value []byte) (store.Assignment, error) {
 		role, scope, ok := strings.Cut(string(key[len(prefix):]), "\x00")
 		if !ok {
@@ -60,7 +60,7 @@ func (r *reader) AssignmentsByRole(tenant store.TenantID, role string, after sto
 	if err := checkAfter(after); err != nil {
 		return none[store.Assignment](err)
 	}
-	prefix := append(textKey(tenant, role), 0)
+	prefix := textKey(tenant, role, "")
 	return records(r, bucketByRole, prefix, byRoleKey(tenant, after), func(key, _ []byte) (store.Assignment, error) {
 		parts, ok := splitTexts(key)
 		if !ok {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -176,4 +178,61 @@ func TestBegunIsFinished(t *testing.T) {
 	if err != nil || !c.Changed {
 		t.Errorf("%+v, %v", c, err)
 	}
+}
+
+// TestGrowing: while the file grows, a View that goes on for long holds up nobody.
+func TestGrowing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usher.db")
+	s := open(t, path, Options{})
+	before := fileSize(t, path)
+	err := s.View(ctx, func(store.Reader) error {
+		done := make(chan error, 1)
+		go func() {
+			_, err := s.Commit(ctx, store.Write{Plan: plan(large("large"))})
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(20 * time.Second):
+			return errors.New("a write waits for the View")
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if grown := fileSize(t, path) - before; grown < 1<<20 {
+		t.Errorf("the file has grown by %d bytes", grown)
+	}
+}
+
+// TestLittleAddressSpace opens a file where not so much can be mapped as is wanted.
+func TestLittleAddressSpace(t *testing.T) {
+	bits := 47 // all that programs have on most machines
+	path := filepath.Join(t.TempDir(), "usher.db")
+	s := open(t, path, Options{reserve: 1 << bits})
+	for n := range 5 {
+		commit(t, s, "", large(fmt.Sprint("large", n)))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path, Options{reserve: 1 << bits})
+	if _, errs := dump(s); errors.Join(errs...) != nil {
+		t.Error(errs)
+	}
+}
+
+// large is a change of a mebibyte.
+func large(name string) store.PutCatalog {
+	return store.PutCatalog{Ref: store.CatalogRef{Name: name, Version: 1}, YAML: make([]byte, 1<<20)}
+}
+
+func fileSize(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -21,9 +22,10 @@ import (
 // higher one is refused.
 const formatVersion = 1
 
-// reserve is how much address space is mapped at least. Growing beyond what is mapped
-// makes bbolt wait for all Views; address space costs nothing.
-const reserve = 1 << 30
+// reserve is how much address space is mapped at least, if there is so much. Growing
+// beyond what is mapped makes bbolt wait for all Views, and every new View waits for that;
+// address space costs nothing.
+const reserve = min(64<<30, math.MaxInt)
 
 // Open opens the store in that file, and creates the file and its directory if they
 // are missing. It does not read more than a few pages.
@@ -33,6 +35,9 @@ func Open(path string, options Options) (*Store, error) {
 	}
 	if options.openFile == nil {
 		options.openFile = os.OpenFile
+	}
+	if options.reserve == 0 {
+		options.reserve = reserve
 	}
 	s := &Store{
 		path:    path,
@@ -55,12 +60,15 @@ func Open(path string, options Options) (*Store, error) {
 
 // open opens the file and publishes its revision.
 func (s *Store) open() error {
-	f, err := s.openFile()
+	f, err := s.openFile(s.options.reserve)
+	if errors.Is(err, syscall.ENOMEM) { // address space is limited, by ulimit -v or the like
+		f, err = s.openFile(0)
+	}
 	if err != nil {
 		return err
 	}
-	revision, err := identify(f.DB)
-	if err == nil && s.epoch != "" && s.epoch != revision.Epoch {
+	epoch, newest, err := identify(f.DB)
+	if err == nil && s.epoch != "" && s.epoch != epoch {
 		err = fmt.Errorf("%w: another file is in its place; restart Usher to use that one", store.ErrUnavailable)
 	}
 	if err != nil {
@@ -68,14 +76,14 @@ func (s *Store) open() error {
 	}
 	s.file = f
 	if s.epoch == "" { // it is read without a lock when the file is reopened
-		s.epoch = revision.Epoch
+		s.epoch = epoch
 	}
-	s.revision.Store(revision.Number)
+	s.newest.Store(newest)
 	return nil
 }
 
 // openFile has bbolt open the file, after a look at whether it is whole.
-func (s *Store) openFile() (opened *file, err error) {
+func (s *Store) openFile(reserve int) (opened *file, err error) {
 	f := new(file)
 	defer func() {
 		if err != nil {
@@ -107,11 +115,11 @@ func (s *Store) openFile() (opened *file, err error) {
 }
 
 // identify checks that the file is a store which this version can read, and returns
-// its revision.
-func identify(db *bbolt.DB) (revision store.Revision, err error) {
+// its epoch and state.
+func identify(db *bbolt.DB) (epoch string, newest *state, err error) {
 	tx, err := begin(db, false)
 	if err != nil {
-		return revision, err
+		return "", nil, err
 	}
 	defer func() { _ = tx.Rollback() }()
 	defer guard(&err)
@@ -123,30 +131,30 @@ func identify(db *bbolt.DB) (revision store.Revision, err error) {
 		}
 	}
 	if ours == 0 {
-		return revision, fmt.Errorf("%w: it is a bbolt file of another program; name another data directory", store.ErrForeign)
+		return "", nil, fmt.Errorf("%w: it is a bbolt file of another program; name another data directory", store.ErrForeign)
 	}
 	r := &reader{tx: tx}
 	format, err := r.number(metaFormat)
 	if err != nil {
-		return revision, err
+		return "", nil, err
 	}
 	if format > formatVersion {
-		return revision, fmt.Errorf("%w: it has format %d and this version knows format %d; start the newer version, or restore a backup that this one has made",
+		return "", nil, fmt.Errorf("%w: it has format %d and this version knows format %d; start the newer version, or restore a backup that this one has made",
 			store.ErrNewerFormat, format, formatVersion)
 	}
 	if format < formatVersion || ours < int(bucketCount) {
-		return revision, damaged("it has format %d and %d of %d buckets", format, ours, bucketCount)
+		return "", nil, damaged("it has format %d and %d of %d buckets", format, ours, bucketCount)
 	}
-	epoch, found, err := r.get(bucketMeta, metaEpoch)
+	value, found, err := r.get(bucketMeta, metaEpoch)
 	if err != nil {
-		return revision, err
+		return "", nil, err
 	}
 	if !found {
-		return revision, damaged("its epoch is missing")
+		return "", nil, damaged("its epoch is missing")
 	}
-	revision.Epoch = string(epoch)
-	revision.Number, err = r.number(metaRevision)
-	return revision, err
+	epoch = string(value)
+	revision, err := r.number(metaRevision)
+	return epoch, &state{tx.ID(), revision}, err
 }
 
 // create makes a new store. It gets its name when it is whole, so that a file that was

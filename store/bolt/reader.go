@@ -15,27 +15,47 @@ import (
 type reader struct {
 	tx       *bbolt.Tx
 	revision store.Revision
+	buckets  [bucketCount]*bbolt.Bucket // as far as they have been looked up
+	tenant   store.Tenant               // that was looked up last; tenants don't change
 }
 
-// newReader returns the reader of a transaction.
-func newReader(tx *bbolt.Tx, epoch string) (*reader, error) {
-	r := &reader{tx: tx}
+// newReader returns the reader of a transaction that began when that state was published.
+func newReader(tx *bbolt.Tx, epoch string, newest *state) (*reader, error) {
+	r := &reader{tx: tx, revision: store.Revision{Epoch: epoch, Number: newest.revision}}
+	if tx.ID() == newest.txid {
+		return r, nil
+	}
 	number, err := r.number(metaRevision)
-	r.revision = store.Revision{Epoch: epoch, Number: number}
+	if err == nil && number < newest.revision {
+		err = damaged("the newest meta page")
+	}
+	r.revision.Number = number
 	return r, err
 }
 
-// get returns a copy of the value under a key, or false.
+// bucket returns a bucket, or nil if it is missing.
+func (r *reader) bucket(b bucket) *bbolt.Bucket {
+	if r.buckets[b] == nil {
+		r.buckets[b] = r.tx.Bucket(b.name())
+	}
+	return r.buckets[b]
+}
+
+// get returns the value under a key, or false. The value is only valid until something
+// is written.
 func (r *reader) get(b bucket, key []byte) ([]byte, bool, error) {
 	c, err := r.cursor(b)
 	if err != nil {
 		return nil, false, err
 	}
 	found, err := c.seek(key)
-	if err != nil || !found {
-		return nil, false, err
+	if found || err != nil {
+		return c.value, found, err
 	}
-	return bytes.Clone(c.value), true, nil
+	if !bytes.Equal(c.key, lastKey) {
+		err = c.next()
+	}
+	return nil, false, err
 }
 
 // scan calls each with the records that begin with prefix and come after a key, in
@@ -73,7 +93,7 @@ type cursor struct {
 
 func (r *reader) cursor(b bucket) (c *cursor, err error) {
 	defer guard(&err)
-	found := r.tx.Bucket(b.name())
+	found := r.bucket(b)
 	if found == nil {
 		return nil, damaged("the bucket %q is missing", b.name())
 	}
@@ -82,7 +102,8 @@ func (r *reader) cursor(b bucket) (c *cursor, err error) {
 
 // seek goes to a key, or to the record behind it. If the key is not there, two records
 // on either side show that the search has come to the right place: with one, an element
-// of a page that leads to another record by mistake could pass for a neighbour.
+// of a page that leads to another record by mistake could pass for a neighbour. The second
+// one behind is left to the caller, who may go on to it anyway.
 func (c *cursor) seek(key []byte) (found bool, err error) {
 	defer guard(&err)
 	if err := c.stand(c.bolt.Seek(key)); err != nil {
@@ -91,6 +112,7 @@ func (c *cursor) seek(key []byte) (found bool, err error) {
 	if bytes.Equal(c.key, key) {
 		return true, nil
 	}
+	behind := *c
 	steps := 0
 	for ahead := key; steps < 2 && !bytes.Equal(ahead, firstKey); steps++ {
 		if err := c.stand(c.bolt.Prev()); err != nil {
@@ -101,20 +123,12 @@ func (c *cursor) seek(key []byte) (found bool, err error) {
 		}
 		ahead = c.key
 	}
+	var back []byte
 	for ; steps > 0; steps-- {
-		if err := c.step(); err != nil {
-			return false, err
-		}
+		back, _ = c.bolt.Next()
 	}
-	behind := *c
-	if bytes.Compare(c.key, key) <= 0 {
+	if bytes.Compare(behind.key, key) <= 0 || !bytes.Equal(back, behind.key) {
 		return false, damaged("the order of the keys in the bucket %q", c.bucket.name())
-	}
-	if !bytes.Equal(c.key, lastKey) {
-		if err := c.step(); err != nil {
-			return false, err
-		}
-		c.bolt.Prev()
 	}
 	c.key, c.value = behind.key, behind.value
 	return false, nil
@@ -191,6 +205,9 @@ func (r *reader) Tenant(name string) (store.Tenant, error) {
 	if name == "" || !usable(name) {
 		return store.Tenant{}, store.ErrNotFound
 	}
+	if r.tenant.Name == name {
+		return r.tenant, nil
+	}
 	value, found, err := r.get(bucketTenants, []byte(name))
 	if err != nil {
 		return store.Tenant{}, err
@@ -198,7 +215,11 @@ func (r *reader) Tenant(name string) (store.Tenant, error) {
 	if !found {
 		return store.Tenant{}, store.ErrNotFound
 	}
-	return decodeTenant([]byte(name), value)
+	t, err := decodeTenant([]byte(name), value)
+	if err == nil {
+		r.tenant = t
+	}
+	return t, err
 }
 
 // Tenants yields the tenants after a name.

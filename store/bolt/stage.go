@@ -48,6 +48,10 @@ func newStage(r *reader, w *store.Write, now time.Time) (*stage, error) {
 // changed reports whether there is anything to write.
 func (s *stage) changed() bool { return s.position > 0 }
 
+// changesFill is how full pages of change records are left when they are split. The
+// records of a tenant are only ever appended, so halves would stay half empty.
+const changesFill = 0.8
+
 // flush puts the records into the transaction. If it fails, the transaction can't be
 // committed any more.
 func (s *stage) flush() (err error) {
@@ -61,7 +65,13 @@ func (s *stage) flush() (err error) {
 		s.put(bucketHeads, tenantKey(tenant), value)
 	}
 	for b, records := range s.records {
-		to := s.r.tx.Bucket(bucket(b).name())
+		if len(records) == 0 {
+			continue
+		}
+		to := s.r.bucket(bucket(b))
+		if bucket(b) == bucketChanges {
+			to.FillPercent = changesFill
+		}
 		for key, value := range records {
 			if value == nil {
 				err = to.Delete([]byte(key))

@@ -33,15 +33,17 @@ type Options struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	openFile func(name string, flag int, mode os.FileMode) (*os.File, error) // for tests; nil: os.OpenFile
+	// For tests.
+	openFile func(name string, flag int, mode os.FileMode) (*os.File, error) // nil: os.OpenFile
+	reserve  int                                                             // 0: the constant
 }
 
 // Store is a store in a bbolt file. Open makes one.
 type Store struct {
-	path     string
-	options  Options
-	epoch    string
-	revision atomic.Uint64 // published
+	path    string
+	options Options
+	epoch   string
+	newest  atomic.Pointer[state] // that is published
 
 	opened sync.RWMutex // held to read by Views, to write while the file is reopened
 	file   *file        // nil: it could not be reopened, or is closed
@@ -54,9 +56,15 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
+// state is a state of the file.
+type state struct {
+	txid     int // of the transaction of bbolt that made it
+	revision uint64
+}
+
 // Revision is the revision of the newest published state.
 func (s *Store) Revision() store.Revision {
-	return store.Revision{Epoch: s.epoch, Number: s.revision.Load()}
+	return store.Revision{Epoch: s.epoch, Number: s.newest.Load().revision}
 }
 
 // View calls read with the newest committed state.
@@ -70,18 +78,15 @@ func (s *Store) View(ctx context.Context, read func(store.Reader) error) error {
 		return fmt.Errorf("%w: the file %s is not open", store.ErrUnavailable, s.path)
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	least := s.revision.Load()
+	least := s.newest.Load()
 	tx, err := s.file.begin(false)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	r, err := newReader(tx, s.epoch)
+	r, err := newReader(tx, s.epoch, least)
 	if err != nil {
 		return err
-	}
-	if r.revision.Number < least {
-		return damaged("the newest meta page")
 	}
 	return read(r)
 }

@@ -137,8 +137,10 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		return err
 	}
 	defer s.abandon(tx)
-	r, err := newReader(tx, s.epoch)
-	if err == nil && r.revision.Number != s.revision.Load() {
+	txid := tx.ID()
+	newest := s.newest.Load()
+	r, err := newReader(tx, s.epoch, newest)
+	if err == nil && r.revision.Number != newest.revision {
 		err = damaged("the newest meta page")
 	}
 	if err != nil {
@@ -170,7 +172,7 @@ func (s *Store) transact(group []*request, answers []answer) error {
 	if s.options.Observer != nil {
 		s.options.Observer.Committed(touched)
 	}
-	s.revision.Store(r.revision.Number)
+	s.newest.Store(&state{txid, r.revision.Number})
 	return nil
 }
 
@@ -233,7 +235,7 @@ func (s *Store) abandon(tx *bbolt.Tx) {
 func finish(r *reader) (err error) {
 	defer guard(&err)
 	value := encodeNumber(r.revision.Number)
-	if err := r.tx.Bucket(bucketMeta.name()).Put(metaRevision, seal(bucketMeta, metaRevision, value)); err != nil {
+	if err := r.bucket(bucketMeta).Put(metaRevision, seal(bucketMeta, metaRevision, value)); err != nil {
 		return err
 	}
 	return r.tx.Commit()

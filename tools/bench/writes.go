@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// writers is how many write at once where many do.
+const writers = 64
+
+// prepared is more grants than an experiment makes.
+const prepared = 150_000
+
+// writeExperiments are those about grants.
+func writeExperiments() []experiment {
+	return []experiment{
+		contest{
+			name:    "write/lone",
+			about:   "one Grant after the other over TCP, 10,000 assignments; against bbolt alone with the same records",
+			rounds:  7,
+			window:  2 * time.Second,
+			open:    openLoneGrant,
+			compare: []pair{{"grant", "bare bbolt"}},
+			goals:   []goal{{metric: p50, pair: pair{"grant", "bare bbolt"}, limit: 1.4}},
+		}.experiment(),
+		contest{
+			name:    "write/many",
+			about:   fmt.Sprintf("Grants of %d writers at once over TCP, 10,000 assignments", writers),
+			rounds:  7,
+			window:  time.Second,
+			open:    func(st *stage) ([]side, error) { return openWriters(st, []size{small}) },
+			compare: []pair{{size(small).writers(writers), size(small).writers(1)}},
+			goals:   []goal{manyWriters(small)},
+		}.experiment(),
+		contest{
+			name:    "write/beside-checks",
+			about:   "Check at a fixed rate, a quarter of full load, over TCP; alone and while 1,000 grants a second run",
+			rounds:  9,
+			window:  2 * time.Second,
+			open:    openBeside,
+			compare: []pair{{"beside grants", "alone"}},
+			goals:   []goal{{metric: p99, pair: pair{"beside grants", "alone"}, limit: 1.5}},
+		}.experiment(),
+	}
+}
+
+// openLoneGrant starts Usher, and makes a file for bbolt and the records for it: those that
+// Usher has put for the same grants.
+func openLoneGrant(st *stage) ([]side, error) {
+	const records = 30_000
+	sample, err := st.copied(small)
+	if err != nil {
+		return nil, err
+	}
+	// Started once, so that what a start writes is not among the records.
+	if err := st.startAndStop(sample, nil); err != nil {
+		return nil, err
+	}
+	before := filepath.Join(st.dir, "before.db")
+	if out, err := exec.CommandContext(st.ctx, "cp", filepath.Join(sample, "usher.db"), before).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, out)
+	}
+	err = st.startAndStop(sample, func(s *process) error {
+		c, err := st.client(s, "tcp", grants(st.files.installation(small), records))
+		if err != nil {
+			return err
+		}
+		st.say("making grants, to see what they put")
+		return c.sendAll(st.ctx, writers)
+	})
+	if err != nil {
+		return nil, err
+	}
+	updates, err := newUpdates(before, filepath.Join(sample, "usher.db"), records)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openBare(before)
+	if err != nil {
+		return nil, err
+	}
+	st.ends = append(st.ends, db.Close)
+	usher, err := st.startWriting(small)
+	if err != nil {
+		return nil, err
+	}
+	c, err := st.client(usher, "tcp", grants(st.files.installation(small), prepared))
+	if err != nil {
+		return nil, err
+	}
+	next := 0
+	return []side{
+		{name: "bare bbolt", run: func(ctx context.Context, d time.Duration) (tally, error) {
+			return keepBusy(ctx, 1, d, func(context.Context, int) error {
+				next++
+				return updates.put(db, next)
+			})
+		}},
+		{name: "grant", server: usher, client: c, run: c.keepBusy(1)},
+	}, nil
+}
+
+// size is how many assignments a store has.
+type size int
+
+func (s size) String() string {
+	for power, n := 0, size(1); n <= s; power, n = power+1, 10*n {
+		if n == s {
+			return fmt.Sprintf("10^%d", power)
+		}
+	}
+	return fmt.Sprint(int(s))
+}
+
+// writers is the name of a side in which so many write to a store of that size.
+func (s size) writers(n int) string {
+	if n == 1 {
+		return s.String() + ", 1 writer"
+	}
+	return fmt.Sprintf("%s, %d writers", s, n)
+}
+
+// openWriters starts Usher on stores of those sizes, each with one writer and with many.
+func openWriters(st *stage, sizes []size) (sides []side, err error) {
+	for _, size := range sizes {
+		usher, err := st.startWriting(int(size))
+		if err != nil {
+			return nil, err
+		}
+		c, err := st.client(usher, "tcp", grants(st.files.installation(int(size)), prepared))
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range []int{1, writers} {
+			sides = append(sides, side{name: size.writers(n), server: usher, client: c, run: c.keepBusy(n)})
+		}
+	}
+	return sides, nil
+}
+
+func manyWriters(s size) goal {
+	return goal{metric: rate, pair: pair{s.writers(writers), s.writers(1)}, limit: 6, atLeast: true}
+}
+
+func openBeside(st *stage) ([]side, error) {
+	in := st.files.installation(small)
+	usher, err := st.startWriting(small)
+	if err != nil {
+		return nil, err
+	}
+	checking, err := st.client(usher, "tcp", checks(in, 10_000))
+	if err != nil {
+		return nil, err
+	}
+	granting, err := st.client(usher, "tcp", grants(in, prepared))
+	if err != nil {
+		return nil, err
+	}
+	full, err := fullRate(st, side{server: usher, run: checking.keepBusy(busy)})
+	if err != nil {
+		return nil, err
+	}
+	alone := checking.atRate(full / 4)
+	return []side{
+		{name: "alone", server: usher, client: checking, run: alone},
+		{name: "beside grants", server: usher, client: checking, run: beside(alone, granting.atRate(1000))},
+	}, nil
+}
+
+// beside is a run with another one in the background, which is not counted.
+func beside(counted, background run) run {
+	return func(ctx context.Context, d time.Duration) (t tally, err error) {
+		var failed error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, failed = background(ctx, d) })
+		t, err = counted(ctx, d)
+		wg.Wait()
+		return t, errors.Join(err, failed)
+	}
+}
