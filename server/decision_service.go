@@ -24,11 +24,13 @@ func (d decisionService) Check(ctx context.Context, r *usherv1.CheckRequest) (*u
 	if err := checkCheck(r); err != nil {
 		return nil, err
 	}
-	var answer struct { // one allocation
+	var c struct { // one allocation
+		question policy.Request
 		decision policy.Decision
 		response usherv1.CheckResponse
 		reason   usherv1.Reason
 	}
+	c.question = policy.Request{Subject: r.GetSubject(), Action: r.GetAction(), Resource: resourceOf(r.GetResource())}
 	revision, err := d.server.consistently(ctx, func(f *facts) error {
 		t, err := f.tenant(ctx, r.GetTenant())
 		if err != nil {
@@ -38,24 +40,19 @@ func (d decisionService) Check(ctx context.Context, r *usherv1.CheckRequest) (*u
 		if err != nil {
 			return err
 		}
-		answer.decision, err = t.table.Decide(holders, &policy.Request{
-			Subject:  r.GetSubject(),
-			Action:   r.GetAction(),
-			Resource: resourceOf(r.GetResource()),
-		})
+		c.decision, err = t.table.Decide(holders, &c.question)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	decision, response := &answer.decision, &answer.response
-	d.server.metrics.decisions[decision.Reason.Code].Inc()
-	writeReason(&answer.reason, &decision.Reason)
-	response.Decision = decisionMessage(decision.Allow)
-	response.Reason = &answer.reason
-	response.Revision = revision.String()
-	response.RecheckBy = timestampMessage(decision.RecheckBy)
-	return response, nil
+	d.server.metrics.decisions[c.decision.Reason.Code].Inc()
+	writeReason(&c.reason, &c.decision.Reason)
+	c.response.Decision = decisionMessage(c.decision.Allow)
+	c.response.Reason = &c.reason
+	c.response.Revision = revision.String()
+	c.response.RecheckBy = timestampMessage(c.decision.RecheckBy)
+	return &c.response, nil
 }
 
 // BatchCheck answers many questions, all at one revision.

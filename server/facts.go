@@ -35,11 +35,12 @@ func (s *Server) consistently(ctx context.Context, decide func(*facts) error) (s
 	if !f.ahead && s.store.Revision() == f.revision {
 		return f.revision, err
 	}
+	var revision store.Revision
 	err = s.store.View(ctx, func(r store.Reader) error {
-		f = &facts{server: s, now: f.now, reader: r, revision: r.Revision()}
-		return decide(f)
+		revision = r.Revision()
+		return decide(&facts{server: s, now: f.now, reader: r, revision: revision})
 	})
-	return f.revision, err
+	return revision, err
 }
 
 // tenant finds a tenant.

@@ -236,3 +236,26 @@ func fileSize(t *testing.T, path string) int64 {
 	}
 	return info.Size()
 }
+
+// TestHistoryIsDense: the pages of change records are not left half empty.
+func TestHistoryIsDense(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "usher.db"), Options{})
+	commit(t, s, "a", store.CreateTenant{Name: "a"})
+	commit(t, s, "b", store.CreateTenant{Name: "b"})
+	for n := range 40 {
+		var changes []store.Change
+		for m := range 20 {
+			changes = append(changes, set(store.TenantID(1+n%2), fmt.Sprintf("user:%d", n), "agent", fmt.Sprintf("queue:%d", m)))
+		}
+		commit(t, s, []string{"a", "b"}[n%2], changes...)
+	}
+	err := s.file.View(func(tx *bbolt.Tx) error {
+		if st := tx.Bucket(bucketChanges.name()).Stats(); st.LeafInuse < st.LeafAlloc*65/100 {
+			t.Errorf("%d of %d bytes are in use", st.LeafInuse, st.LeafAlloc)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -88,7 +88,7 @@ func (u *updates) put(db *bbolt.DB, n int) error {
 	})
 }
 
-// openBare opens a file as the store does, without what the store adds.
+// openBare opens a file with the freelist that the store has, and without its checks.
 func openBare(file string) (*bbolt.DB, error) {
 	return bbolt.Open(file, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistArrayType, InitialMmapSize: 1 << 30, NoStatistics: true})
 }

@@ -39,7 +39,7 @@ func writeExperiments() []experiment {
 		}.experiment(),
 		contest{
 			name:    "write/beside-checks",
-			about:   "Check at a fixed rate, a quarter of full load, over TCP; alone and while 1,000 grants a second run",
+			about:   "Check at a fixed rate, a tenth of full load, over TCP; alone and while 1,000 grants a second run",
 			rounds:  9,
 			window:  2 * time.Second,
 			open:    openBeside,
@@ -165,7 +165,7 @@ func openBeside(st *stage) ([]side, error) {
 	if err != nil {
 		return nil, err
 	}
-	alone := checking.atRate(full / 4)
+	alone := checking.atRate(full / 10) // two CPUs have not much more to give beside grants and clients
 	return []side{
 		{name: "alone", server: usher, client: checking, run: alone},
 		{name: "beside grants", server: usher, client: checking, run: beside(alone, granting.atRate(1000))},
