@@ -76,7 +76,12 @@ func (f *facts) holder(ctx context.Context, t *tenant, subject string) (*policy.
 	err := f.fill(ctx, func(r store.Reader) (err error) {
 		h, err = readHolder(r, t, subject, f.now)
 		return err
-	}, func() { f.server.cache.subjects.fill(key, h, generation) })
+	}, func() {
+		if !h.Empty() {
+			key.subject = h.Name() // so that the name is in memory once
+		}
+		f.server.cache.subjects.fill(key, h, generation)
+	})
 	return h, err
 }
 

@@ -61,6 +61,7 @@ type permission struct {
 
 // role is a role of the catalog. Its rules are with the permissions.
 type role struct {
+	catalog   *Catalog
 	index     int
 	name      string
 	heldIn    map[string]bool

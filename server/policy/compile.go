@@ -193,7 +193,7 @@ func (c *compiler) declareRoles() {
 		path := at("roles", i)
 		c.unique(c.out.rolesByName[r.GetName()] != nil, path+".name", "role", r.GetName())
 		c.titles(path+".titles", r.GetTitles())
-		compiled := &role{index: i, name: r.GetName(), heldIn: map[string]bool{}, holders: map[string]bool{}}
+		compiled := &role{catalog: c.out, index: i, name: r.GetName(), heldIn: map[string]bool{}, holders: map[string]bool{}}
 		for j, t := range r.GetHeldIn() {
 			if !slices.Contains(c.out.scopeTypes, t) {
 				c.unknown(path+"."+at("held_in", j), "scope type", t, slices.Clone(c.out.scopeTypes))

@@ -193,7 +193,7 @@ func (q *Question) best() outcome {
 	useDefault := catalog.defaultRole != nil
 	for _, h := range q.holders {
 		for i := range h.active {
-			best = q.test(best, &h.active[i])
+			best = q.test(best, &h.holdings[i])
 		}
 		useDefault = useDefault && !h.endsDefault
 	}
@@ -260,8 +260,8 @@ func (q *Question) testRule(r *rule, h *holding) (rank, string, bool) {
 // testDormant looks for a role that would have an allow rule if it was in force.
 func (q *Question) testDormant(best outcome) outcome {
 	for _, h := range q.holders {
-		for i := range h.dormant {
-			held := &h.dormant[i]
+		for i := h.active; int(i) < len(h.holdings); i++ {
+			held := &h.holdings[i]
 			o := outcome{rankNotActive, 0, held, held.scopes[0]}
 			if q.before(o, best) && slices.ContainsFunc(q.permission.rules[held.role.index], rule.allows) {
 				best = o

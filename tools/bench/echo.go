@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
@@ -26,6 +28,22 @@ type echo struct {
 	usherv1.UnimplementedDecisionServiceServer
 	check   *usherv1.CheckResponse
 	batches sync.Map // of *usherv1.BatchCheckResponse by batchShape
+}
+
+// granting is the AdminService of an echo: a Grant makes a bare Update of bbolt with the
+// records of one. What it costs is what gRPC and bbolt cost.
+type granting struct {
+	usherv1.UnimplementedAdminServiceServer
+	updates *updates
+	db      *bbolt.DB
+	next    atomic.Int64
+}
+
+func (g *granting) Grant(context.Context, *usherv1.GrantRequest) (*usherv1.GrantResponse, error) {
+	if err := g.updates.put(g.db, int(g.next.Add(1))); err != nil {
+		return nil, err
+	}
+	return &usherv1.GrantResponse{Outcome: usherv1.Outcome_OUTCOME_CHANGED}, nil
 }
 
 type batchShape struct{ items, actions int }
@@ -66,6 +84,9 @@ func serveEcho(args []string) error {
 	kind := flags.String("options", "default", "the options of the gRPC server: none (default), or those of Usher (tuned)")
 	check := flags.String("check", "", "a `FILE` with the CheckResponse that is the answer to every check")
 	socket := flags.String("unix-socket", "", "a `PATH` at which to serve, beside a port of 127.0.0.1")
+	before := flags.String("before", "", "a bbolt `FILE` to which every Grant makes a bare Update; none: there is no Grant")
+	after := flags.String("after", "", "the `FILE` that grants have made of it, as many as -grants says")
+	grants := flags.Int("grants", 0, "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -88,6 +109,16 @@ func serveEcho(args []string) error {
 	}
 	s := grpc.NewServer(options...)
 	usherv1.RegisterDecisionServiceServer(s, e)
+	if *before != "" {
+		g := new(granting)
+		if g.updates, err = newUpdates(*before, *after, *grants); err != nil {
+			return err
+		}
+		if g.db, err = openBare(*before); err != nil {
+			return err
+		}
+		usherv1.RegisterAdminServiceServer(s, g)
+	}
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -114,7 +114,7 @@ func (st *stage) startAndStop(data string, use func(*process) error) error {
 
 // startEcho starts an echo whose answer is the one of Usher's to these checks which is of
 // middling length.
-func (st *stage) startEcho(options string, usher *process, questions *load) (*process, error) {
+func (st *stage) startEcho(options string, usher *process, questions *load, args ...string) (*process, error) {
 	answer, err := middlingAnswer(st.ctx, usher, questions)
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (st *stage) startEcho(options string, usher *process, questions *load) (*pr
 	if err != nil {
 		return nil, err
 	}
-	return st.start(self, "echo", "-options", options, "-check", file, "-unix-socket", st.newPath(st.sockets))
+	return st.start(append([]string{self, "echo", "-options", options, "-check", file, "-unix-socket", st.newPath(st.sockets)}, args...)...)
 }
 
 func (st *stage) start(argv ...string) (*process, error) {

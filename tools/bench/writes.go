@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -21,11 +22,11 @@ func writeExperiments() []experiment {
 	return []experiment{
 		contest{
 			name:    "write/lone",
-			about:   "one Grant after the other over TCP, 10,000 assignments; against bbolt alone with the same records",
-			rounds:  7,
+			about:   "one Grant after the other over TCP, 10,000 assignments; against bbolt alone with the same records, in process and behind the tuned echo",
+			rounds:  9,
 			window:  2 * time.Second,
 			open:    openLoneGrant,
-			compare: []pair{{"grant", "bare bbolt"}},
+			compare: []pair{{"grant", "bare bbolt"}, {"echo and bbolt", "bare bbolt"}, {"grant", "echo and bbolt"}},
 			goals:   []goal{{metric: p50, pair: pair{"grant", "bare bbolt"}, limit: 1.4}},
 		}.experiment(),
 		contest{
@@ -39,31 +40,36 @@ func writeExperiments() []experiment {
 		}.experiment(),
 		contest{
 			name:    "write/beside-checks",
-			about:   "Check at a fixed rate, a tenth of full load, over TCP; alone and while 1,000 grants a second run",
+			about:   "Check at a fixed rate, a tenth of full load, over TCP; alone and while 1,000 grants a second run; and the same of the tuned echo, with bbolt alone",
 			rounds:  9,
 			window:  2 * time.Second,
 			open:    openBeside,
-			compare: []pair{{"beside grants", "alone"}},
+			compare: []pair{{"beside grants", "alone"}, {"echo beside bbolt", "echo alone"}, {"beside grants", "echo beside bbolt"}},
 			goals:   []goal{{metric: p99, pair: pair{"beside grants", "alone"}, limit: 1.5}},
 		}.experiment(),
 	}
 }
 
-// openLoneGrant starts Usher, and makes a file for bbolt and the records for it: those that
-// Usher has put for the same grants.
-func openLoneGrant(st *stage) ([]side, error) {
+// startGranting starts Usher and the tuned echo on copies of a small store. A Grant of the
+// echo is a bare Update of bbolt with the records that Usher puts for one. What it returns
+// as bare makes such updates in this process.
+func (st *stage) startGranting() (usher, echo *process, bare func() error, err error) {
 	const records = 30_000
 	sample, err := st.copied(small)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	// Started once, so that what a start writes is not among the records.
 	if err := st.startAndStop(sample, nil); err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	before := filepath.Join(st.dir, "before.db")
-	if out, err := exec.CommandContext(st.ctx, "cp", filepath.Join(sample, "usher.db"), before).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, out)
+	after := filepath.Join(sample, "usher.db")
+	var before [2]string
+	for i := range before {
+		before[i] = st.newPath(st.dir)
+		if out, err := exec.CommandContext(st.ctx, "cp", after, before[i]).CombinedOutput(); err != nil {
+			return nil, nil, nil, fmt.Errorf("%w\n%s", err, out)
+		}
 	}
 	err = st.startAndStop(sample, func(s *process) error {
 		c, err := st.client(s, "tcp", grants(st.files.installation(small), records))
@@ -74,35 +80,47 @@ func openLoneGrant(st *stage) ([]side, error) {
 		return c.sendAll(st.ctx, writers)
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	updates, err := newUpdates(before, filepath.Join(sample, "usher.db"), records)
+	updates, err := newUpdates(before[0], after, records)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	db, err := openBare(before)
+	db, err := openBare(before[0])
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	st.ends = append(st.ends, db.Close)
-	usher, err := st.startWriting(small)
+	usher, err = st.startWriting(small)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	c, err := st.client(usher, "tcp", grants(st.files.installation(small), prepared))
-	if err != nil {
-		return nil, err
-	}
+	echo, err = st.startEcho("tuned", usher, checks(st.files.installation(small), 501),
+		"-before", before[1], "-after", after, "-grants", strconv.Itoa(records))
 	next := 0
-	return []side{
+	return usher, echo, func() error { next++; return updates.put(db, next) }, err
+}
+
+func openLoneGrant(st *stage) ([]side, error) {
+	usher, echo, bare, err := st.startGranting()
+	if err != nil {
+		return nil, err
+	}
+	sides := []side{
 		{name: "bare bbolt", run: func(ctx context.Context, d time.Duration) (tally, error) {
-			return keepBusy(ctx, 1, d, func(context.Context, int) error {
-				next++
-				return updates.put(db, next)
-			})
+			return keepBusy(ctx, 1, d, func(context.Context, int) error { return bare() })
 		}},
-		{name: "grant", server: usher, client: c, run: c.keepBusy(1)},
-	}, nil
+		{name: "grant", server: usher},
+		{name: "echo and bbolt", server: echo},
+	}
+	for i := range sides[1:] {
+		s := &sides[1+i]
+		if s.client, err = st.client(s.server, "tcp", grants(st.files.installation(small), prepared)); err != nil {
+			return nil, err
+		}
+		s.run = s.client.keepBusy(1)
+	}
+	return sides, nil
 }
 
 // size is how many assignments a store has.
@@ -147,29 +165,38 @@ func manyWriters(s size) goal {
 	return goal{metric: rate, pair: pair{s.writers(writers), s.writers(1)}, limit: 6, atLeast: true}
 }
 
-func openBeside(st *stage) ([]side, error) {
+func openBeside(st *stage) (sides []side, err error) {
+	usher, echo, _, err := st.startGranting()
+	if err != nil {
+		return nil, err
+	}
 	in := st.files.installation(small)
-	usher, err := st.startWriting(small)
-	if err != nil {
-		return nil, err
+	perSecond := 0.0
+	for _, s := range []struct {
+		server        *process
+		alone, beside string
+	}{{usher, "alone", "beside grants"}, {echo, "echo alone", "echo beside bbolt"}} {
+		checking, err := st.client(s.server, "tcp", checks(in, 10_000))
+		if err != nil {
+			return nil, err
+		}
+		granting, err := st.client(s.server, "tcp", grants(in, prepared))
+		if err != nil {
+			return nil, err
+		}
+		if perSecond == 0 {
+			full, err := fullRate(st, side{server: usher, run: checking.keepBusy(busy)})
+			if err != nil {
+				return nil, err
+			}
+			perSecond = full / 10 // two CPUs have not much more to give beside grants and clients
+		}
+		alone := checking.atRate(perSecond)
+		sides = append(sides,
+			side{name: s.alone, server: s.server, client: checking, run: alone},
+			side{name: s.beside, server: s.server, client: checking, run: beside(alone, granting.atRate(1000))})
 	}
-	checking, err := st.client(usher, "tcp", checks(in, 10_000))
-	if err != nil {
-		return nil, err
-	}
-	granting, err := st.client(usher, "tcp", grants(in, prepared))
-	if err != nil {
-		return nil, err
-	}
-	full, err := fullRate(st, side{server: usher, run: checking.keepBusy(busy)})
-	if err != nil {
-		return nil, err
-	}
-	alone := checking.atRate(full / 10) // two CPUs have not much more to give beside grants and clients
-	return []side{
-		{name: "alone", server: usher, client: checking, run: alone},
-		{name: "beside grants", server: usher, client: checking, run: beside(alone, granting.atRate(1000))},
-	}, nil
+	return sides, nil
 }
 
 // beside is a run with another one in the background, which is not counted.
