@@ -17,6 +17,8 @@ var (
 	// ErrUnavailable is returned when the store can't be written or read now: it
 	// is closed, or the disk is full or fails. The text says which.
 	ErrUnavailable = errors.New("store is unavailable")
+	// ErrRequestReused is returned for a write whose RequestID was used for another one.
+	ErrRequestReused = errors.New("the request id was used for another request")
 	// ErrInUse is returned on opening a store that another process has open.
 	ErrInUse = errors.New("store is in use by another process")
 	// ErrForeign is returned on opening something that is not a store of Usher.

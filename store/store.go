@@ -24,7 +24,9 @@ type Store interface {
 
 	// Commit makes the changes that w.Plan asks for, whole or not at all, and
 	// returns when they are on disk. Before it returns, the store's observer has
-	// been told.
+	// been told. A write whose RequestID was committed less than RequestIDsKept ago is
+	// answered as it was then, and the plan does not run; if its Digest is another one, the
+	// error is ErrRequestReused.
 	//
 	// The error of w.Plan is returned as it is, and nothing is written. With any
 	// error of its own (ErrUnavailable, ErrCorrupt, the context's) Commit doesn't
@@ -70,6 +72,14 @@ type Reader interface {
 	// Toggles returns the state of each toggle of the tenant that has been set.
 	Toggles(tenant TenantID) (map[string]bool, error)
 
+	// DeletedTenants yields the tenants that have been deleted and whose ids come after
+	// the given one, in that order.
+	DeletedTenants(after TenantID) iter.Seq2[Tenant, error]
+
+	// EndedBefore yields the assignments, of all tenants that have not been deleted, whose
+	// end lies before t, in the order of their ends.
+	EndedBefore(t time.Time) iter.Seq2[Ended, error]
+
 	// Catalog returns the source of a catalog, or ErrNotFound.
 	Catalog(ref CatalogRef) ([]byte, error)
 
@@ -78,10 +88,73 @@ type Reader interface {
 	Catalogs(after CatalogRef) iter.Seq2[CatalogRef, error]
 
 	// Changes yields the records of a tenant's changes with a revision number
-	// above the given one, oldest first. Installation-wide ones (catalogs) are
-	// those of tenant 0. It yields ErrCorrupt where the hash chain is broken;
+	// above the given one, oldest first. It yields ErrCorrupt where the hash chain is broken;
 	// the chain is verified from its start only if after is 0.
 	Changes(tenant TenantID, after uint64) iter.Seq2[ChangeRecord, error]
+
+	// History yields the records of a tenant's changes, also of one that has been
+	// deleted. Those of the installation (catalogs) are those of tenant 0.
+	History(tenant TenantID, h Range) iter.Seq2[ChangeRecord, error]
+
+	// Chain returns both ends of the chain of a tenant's change records.
+	Chain(tenant TenantID) (Chain, error)
+
+	// Follow goes through at most so many records of a tenant that come after a link of its
+	// chain, and returns the link that it came to: the head, when it is through. It is
+	// ErrCorrupt where a record is not the one that was written there; the link is then the
+	// last one that is right. To begin, follow Chain.Trimmed.
+	Follow(tenant TenantID, after Link, most int) (Link, error)
+}
+
+// Range says which records of a tenant's history to yield.
+type Range struct {
+	// Object limits them to changes of one object, if it is not empty.
+	Object Object
+	// After and Before are limits that do not belong to the range themselves. Zero: none.
+	After, Before Position
+	// NewestFirst turns the order around.
+	NewestFirst bool
+}
+
+// Object is what a change is about: the assignments of a subject, or a toggle.
+type Object string
+
+// SubjectObject is the object of changes of the subject's assignments.
+func SubjectObject(subject string) Object { return Object(subject) }
+
+// ToggleObject is the object of changes of a toggle. No subject has its name: subjects have
+// a colon, names of toggles do not.
+func ToggleObject(toggle string) Object { return Object(toggle) }
+
+// Position is the place of a change record: positions in one write count from 0.
+type Position struct {
+	Revision uint64
+	Index    uint32
+}
+
+// Link is a place in a chain of change records. The zero Link is before the first record.
+type Link struct {
+	Position
+	// Hash is the hash of the record and all before it.
+	Hash [32]byte
+	// Length is how many records there are up to this one.
+	Length uint64
+}
+
+// Chain is a chain of change records.
+type Chain struct {
+	// Trimmed is the last link that is not kept any more; zero if all are.
+	Trimmed Link
+	// TrimmedTime is the time of that change.
+	TrimmedTime time.Time
+	// Head is the newest link.
+	Head Link
+}
+
+// Ended is an assignment of some tenant.
+type Ended struct {
+	Tenant Tenant
+	Assignment
 }
 
 // Write is a change to be committed.
@@ -93,6 +166,10 @@ type Write struct {
 	By By
 	// Justification says why; it may be empty.
 	Justification string
+	// RequestID tells a repeated write from a new one, within the tenant and the caller; ""
+	// is none. Digest is of all that was asked for.
+	RequestID string
+	Digest    [32]byte
 	// Plan reads the current state and returns what to change. It must not have
 	// effects: it may run more than once, and its result may be thrown away. No
 	// changes and no error means that all is so already; nothing is written then.
@@ -106,7 +183,12 @@ type Committed struct {
 	Revision Revision
 	// Changed says whether anything was written.
 	Changed bool
+	// Repeated says that this is the answer of an earlier write with the same RequestID.
+	Repeated bool
 }
+
+// RequestIDsKept is for how long a write is remembered by its RequestID.
+const RequestIDsKept = 24 * time.Hour
 
 // By says on whose behalf a change is made.
 type By struct {
@@ -121,8 +203,7 @@ type By struct {
 	Caller string
 }
 
-// Change is one thing to write: a SetAssignment, RemoveAssignment, SetToggle,
-// CreateTenant or PutCatalog.
+// Change is one thing to write: one of the types below.
 type Change interface{ change() }
 
 // SetAssignment adds an assignment or replaces the interval of the one with the
@@ -136,6 +217,8 @@ type SetAssignment struct {
 type RemoveAssignment struct {
 	Tenant TenantID
 	Key    AssignmentKey
+	// Cleared says that it is because the assignment had ended.
+	Cleared bool
 }
 
 // SetToggle sets the state of a toggle.
@@ -152,6 +235,54 @@ type CreateTenant struct {
 	Catalog CatalogRef
 }
 
+// UpdateTenant moves a tenant to another catalog.
+type UpdateTenant struct {
+	Tenant  TenantID
+	Catalog CatalogRef
+}
+
+// SetPrimary names the primary administrator of a tenant; "" is nobody.
+type SetPrimary struct {
+	Tenant  TenantID // 0: the tenant that the same write creates
+	Subject string
+}
+
+// DeleteTenant removes a tenant: it is found by its name no more, and never changes again but
+// by the next three. Its data stay until they are purged.
+type DeleteTenant struct {
+	Tenant TenantID
+}
+
+// PurgeTenant removes some of the data of a deleted tenant: assignments and toggles, not its
+// change record. It is no change of its own and has no record. When there is nothing left it
+// does nothing.
+type PurgeTenant struct {
+	Tenant TenantID
+	// Most is how many records it may remove.
+	Most int
+}
+
+// EraseSubject removes what names a subject from change records.
+type EraseSubject struct {
+	Tenant  TenantID
+	Subject string
+	// Records are those in which to look, up to 1,000 in a write.
+	Records []Position
+	// Last says that these were the last of the subject's. With them the erasure itself is
+	// recorded, with the count.
+	Last  bool
+	Count uint64
+}
+
+// TrimChanges removes the oldest change records of a tenant, up to a link of its chain.
+type TrimChanges struct {
+	Tenant TenantID
+	UpTo   Link
+	// Most is how many records it may remove; it removes the oldest. Only when the link is
+	// reached is the trimming recorded.
+	Most int
+}
+
 // PutCatalog adds a catalog. The plan has seen to it that there is none of that
 // name and version.
 type PutCatalog struct {
@@ -163,6 +294,12 @@ func (SetAssignment) change()    {}
 func (RemoveAssignment) change() {}
 func (SetToggle) change()        {}
 func (CreateTenant) change()     {}
+func (UpdateTenant) change()     {}
+func (SetPrimary) change()       {}
+func (DeleteTenant) change()     {}
+func (PurgeTenant) change()      {}
+func (EraseSubject) change()     {}
+func (TrimChanges) change()      {}
 func (PutCatalog) change()       {}
 
 // TenantID is the internal id of a tenant. It is never used again, so that a
@@ -175,6 +312,10 @@ type Tenant struct {
 	Name      string
 	Catalog   CatalogRef
 	CreatedAt time.Time
+	// Primary is the primary administrator, or "".
+	Primary string
+	// DeletedAt is when it was deleted, or zero.
+	DeletedAt time.Time
 }
 
 // CatalogRef names a version of a catalog.
@@ -229,13 +370,19 @@ type Touched struct {
 // ChangeRecord is the record of one change.
 type ChangeRecord struct {
 	Revision Revision
-	Time     time.Time
+	// Index is the place of the change in its write.
+	Index uint32
+	// Time is when it was committed. In a chain it never goes back.
+	Time time.Time
 	// By and Justification are zero where they have been erased.
 	By            By
 	Justification string
 	// Before is the assignment's interval or nil, for changes of assignments.
 	Before *Interval
-	// Change is what was changed. In a SetAssignment or RemoveAssignment whose
-	// subject has been erased, the subject is empty.
+	// ToggleBefore is the stored state of a toggle before or nil, for changes of toggles.
+	ToggleBefore *bool
+	// Change is what was changed. In a SetAssignment, RemoveAssignment or SetPrimary whose
+	// subject has been erased, the subject is empty. EraseSubject and TrimChanges say no more
+	// than how many records they were about, as Count and as UpTo.Length.
 	Change Change
 }

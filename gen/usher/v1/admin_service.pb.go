@@ -76,6 +76,218 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{0}
 }
 
+// WarningCode tells warnings apart.
+type WarningCode int32
+
+const (
+	// Never sent.
+	WarningCode_WARNING_CODE_UNSPECIFIED WarningCode = 0
+	// More subjects hold a role than the catalog advises.
+	WarningCode_WARNING_CODE_MANY_HOLDERS WarningCode = 1
+	// The primary administrator is none any more. Nobody is it until
+	// SetPrimaryAdministrator names another one.
+	WarningCode_WARNING_CODE_NO_PRIMARY_ADMINISTRATOR WarningCode = 2
+)
+
+// Enum value maps for WarningCode.
+var (
+	WarningCode_name = map[int32]string{
+		0: "WARNING_CODE_UNSPECIFIED",
+		1: "WARNING_CODE_MANY_HOLDERS",
+		2: "WARNING_CODE_NO_PRIMARY_ADMINISTRATOR",
+	}
+	WarningCode_value = map[string]int32{
+		"WARNING_CODE_UNSPECIFIED":              0,
+		"WARNING_CODE_MANY_HOLDERS":             1,
+		"WARNING_CODE_NO_PRIMARY_ADMINISTRATOR": 2,
+	}
+)
+
+func (x WarningCode) Enum() *WarningCode {
+	p := new(WarningCode)
+	*p = x
+	return p
+}
+
+func (x WarningCode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WarningCode) Descriptor() protoreflect.EnumDescriptor {
+	return file_usher_v1_admin_service_proto_enumTypes[1].Descriptor()
+}
+
+func (WarningCode) Type() protoreflect.EnumType {
+	return &file_usher_v1_admin_service_proto_enumTypes[1]
+}
+
+func (x WarningCode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WarningCode.Descriptor instead.
+func (WarningCode) EnumDescriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{1}
+}
+
+// RemedyKind tells remedies apart.
+type RemedyKind int32
+
+const (
+	// Never sent.
+	RemedyKind_REMEDY_KIND_UNSPECIFIED RemedyKind = 0
+	// Somebody else has to do it, whose role may.
+	RemedyKind_REMEDY_KIND_ASK_SOMEBODY RemedyKind = 1
+	// What was asked for can't be: another role, scope or subject has to be named.
+	RemedyKind_REMEDY_KIND_CORRECT_REQUEST RemedyKind = 2
+	// Another role has to be revoked first.
+	RemedyKind_REMEDY_KIND_REVOKE_FIRST RemedyKind = 3
+	// The role has to be granted to somebody else first.
+	RemedyKind_REMEDY_KIND_GRANT_ANOTHER_FIRST RemedyKind = 4
+	// The vendor's support does it on request.
+	RemedyKind_REMEDY_KIND_SUPPORT_REQUEST RemedyKind = 5
+	// The subject has to be removed, and invited again.
+	RemedyKind_REMEDY_KIND_INVITE_AGAIN RemedyKind = 6
+	// There is none.
+	RemedyKind_REMEDY_KIND_NONE RemedyKind = 7
+)
+
+// Enum value maps for RemedyKind.
+var (
+	RemedyKind_name = map[int32]string{
+		0: "REMEDY_KIND_UNSPECIFIED",
+		1: "REMEDY_KIND_ASK_SOMEBODY",
+		2: "REMEDY_KIND_CORRECT_REQUEST",
+		3: "REMEDY_KIND_REVOKE_FIRST",
+		4: "REMEDY_KIND_GRANT_ANOTHER_FIRST",
+		5: "REMEDY_KIND_SUPPORT_REQUEST",
+		6: "REMEDY_KIND_INVITE_AGAIN",
+		7: "REMEDY_KIND_NONE",
+	}
+	RemedyKind_value = map[string]int32{
+		"REMEDY_KIND_UNSPECIFIED":         0,
+		"REMEDY_KIND_ASK_SOMEBODY":        1,
+		"REMEDY_KIND_CORRECT_REQUEST":     2,
+		"REMEDY_KIND_REVOKE_FIRST":        3,
+		"REMEDY_KIND_GRANT_ANOTHER_FIRST": 4,
+		"REMEDY_KIND_SUPPORT_REQUEST":     5,
+		"REMEDY_KIND_INVITE_AGAIN":        6,
+		"REMEDY_KIND_NONE":                7,
+	}
+)
+
+func (x RemedyKind) Enum() *RemedyKind {
+	p := new(RemedyKind)
+	*p = x
+	return p
+}
+
+func (x RemedyKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RemedyKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_usher_v1_admin_service_proto_enumTypes[2].Descriptor()
+}
+
+func (RemedyKind) Type() protoreflect.EnumType {
+	return &file_usher_v1_admin_service_proto_enumTypes[2]
+}
+
+func (x RemedyKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RemedyKind.Descriptor instead.
+func (RemedyKind) EnumDescriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{2}
+}
+
+// ChangeKind tells changes apart.
+type ChangeKind int32
+
+const (
+	// Never sent.
+	ChangeKind_CHANGE_KIND_UNSPECIFIED ChangeKind = 0
+	// An assignment was set.
+	ChangeKind_CHANGE_KIND_ASSIGNMENT_SET ChangeKind = 1
+	// An assignment was taken away.
+	ChangeKind_CHANGE_KIND_ASSIGNMENT_REMOVED ChangeKind = 2
+	// An assignment that had ended was cleared away.
+	ChangeKind_CHANGE_KIND_ASSIGNMENT_CLEARED ChangeKind = 3
+	// A toggle was set.
+	ChangeKind_CHANGE_KIND_TOGGLE_SET ChangeKind = 4
+	// The tenant was created.
+	ChangeKind_CHANGE_KIND_TENANT_CREATED ChangeKind = 5
+	// The tenant was moved to another version of its catalog.
+	ChangeKind_CHANGE_KIND_TENANT_UPDATED ChangeKind = 6
+	// The tenant was deleted.
+	ChangeKind_CHANGE_KIND_TENANT_DELETED ChangeKind = 7
+	// The primary administrator is another one, or nobody.
+	ChangeKind_CHANGE_KIND_PRIMARY_SET ChangeKind = 8
+	// The personal fields of a subject were erased from the record.
+	ChangeKind_CHANGE_KIND_SUBJECT_ERASED ChangeKind = 9
+	// Old changes are not kept any more.
+	ChangeKind_CHANGE_KIND_RECORD_TRIMMED ChangeKind = 10
+)
+
+// Enum value maps for ChangeKind.
+var (
+	ChangeKind_name = map[int32]string{
+		0:  "CHANGE_KIND_UNSPECIFIED",
+		1:  "CHANGE_KIND_ASSIGNMENT_SET",
+		2:  "CHANGE_KIND_ASSIGNMENT_REMOVED",
+		3:  "CHANGE_KIND_ASSIGNMENT_CLEARED",
+		4:  "CHANGE_KIND_TOGGLE_SET",
+		5:  "CHANGE_KIND_TENANT_CREATED",
+		6:  "CHANGE_KIND_TENANT_UPDATED",
+		7:  "CHANGE_KIND_TENANT_DELETED",
+		8:  "CHANGE_KIND_PRIMARY_SET",
+		9:  "CHANGE_KIND_SUBJECT_ERASED",
+		10: "CHANGE_KIND_RECORD_TRIMMED",
+	}
+	ChangeKind_value = map[string]int32{
+		"CHANGE_KIND_UNSPECIFIED":        0,
+		"CHANGE_KIND_ASSIGNMENT_SET":     1,
+		"CHANGE_KIND_ASSIGNMENT_REMOVED": 2,
+		"CHANGE_KIND_ASSIGNMENT_CLEARED": 3,
+		"CHANGE_KIND_TOGGLE_SET":         4,
+		"CHANGE_KIND_TENANT_CREATED":     5,
+		"CHANGE_KIND_TENANT_UPDATED":     6,
+		"CHANGE_KIND_TENANT_DELETED":     7,
+		"CHANGE_KIND_PRIMARY_SET":        8,
+		"CHANGE_KIND_SUBJECT_ERASED":     9,
+		"CHANGE_KIND_RECORD_TRIMMED":     10,
+	}
+)
+
+func (x ChangeKind) Enum() *ChangeKind {
+	p := new(ChangeKind)
+	*p = x
+	return p
+}
+
+func (x ChangeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChangeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_usher_v1_admin_service_proto_enumTypes[3].Descriptor()
+}
+
+func (ChangeKind) Type() protoreflect.EnumType {
+	return &file_usher_v1_admin_service_proto_enumTypes[3]
+}
+
+func (x ChangeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChangeKind.Descriptor instead.
+func (ChangeKind) EnumDescriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{3}
+}
+
 // Actor is the person on whose behalf an administrative call is made. The caller is
 // trusted for who it is.
 type Actor struct {
@@ -171,6 +383,231 @@ func (*Operator) Descriptor() ([]byte, []int) {
 	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{1}
 }
 
+// Warning is something that somebody should know, and that stands against nothing.
+type Warning struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which warning it is: stable.
+	Code WarningCode `protobuf:"varint,1,opt,name=code,proto3,enum=usher.v1.WarningCode" json:"code,omitempty"`
+	// What it says, in English.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// What it says, by language (BCP 47 tag), "en" included.
+	Texts         map[string]string `protobuf:"bytes,3,rep,name=texts,proto3" json:"texts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Warning) Reset() {
+	*x = Warning{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Warning) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Warning) ProtoMessage() {}
+
+func (x *Warning) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Warning.ProtoReflect.Descriptor instead.
+func (*Warning) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Warning) GetCode() WarningCode {
+	if x != nil {
+		return x.Code
+	}
+	return WarningCode_WARNING_CODE_UNSPECIFIED
+}
+
+func (x *Warning) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Warning) GetTexts() map[string]string {
+	if x != nil {
+		return x.Texts
+	}
+	return nil
+}
+
+// Remedy is a detail of the status of every administrative refusal: what to do instead,
+// as data.
+type Remedy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What has to be done.
+	Kind RemedyKind `protobuf:"varint,1,opt,name=kind,proto3,enum=usher.v1.RemedyKind" json:"kind,omitempty"`
+	// The same in words, by language (BCP 47 tag): en, de and fr at least.
+	Texts map[string]string `protobuf:"bytes,2,rep,name=texts,proto3" json:"texts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// For REMEDY_KIND_SUPPORT_REQUEST: what the request has to say, such as "email".
+	Fields []string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// For REMEDY_KIND_SUPPORT_REQUEST: the role of those who may file it.
+	FiledBy       string `protobuf:"bytes,4,opt,name=filed_by,json=filedBy,proto3" json:"filed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Remedy) Reset() {
+	*x = Remedy{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Remedy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Remedy) ProtoMessage() {}
+
+func (x *Remedy) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Remedy.ProtoReflect.Descriptor instead.
+func (*Remedy) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Remedy) GetKind() RemedyKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RemedyKind_REMEDY_KIND_UNSPECIFIED
+}
+
+func (x *Remedy) GetTexts() map[string]string {
+	if x != nil {
+		return x.Texts
+	}
+	return nil
+}
+
+func (x *Remedy) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *Remedy) GetFiledBy() string {
+	if x != nil {
+		return x.FiledBy
+	}
+	return ""
+}
+
+// AsOf is a moment of the past.
+type AsOf struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which moment.
+	//
+	// Types that are valid to be assigned to Moment:
+	//
+	//	*AsOf_Time
+	//	*AsOf_Revision
+	Moment        isAsOf_Moment `protobuf_oneof:"moment"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AsOf) Reset() {
+	*x = AsOf{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AsOf) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AsOf) ProtoMessage() {}
+
+func (x *AsOf) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AsOf.ProtoReflect.Descriptor instead.
+func (*AsOf) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AsOf) GetMoment() isAsOf_Moment {
+	if x != nil {
+		return x.Moment
+	}
+	return nil
+}
+
+func (x *AsOf) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.Moment.(*AsOf_Time); ok {
+			return x.Time
+		}
+	}
+	return nil
+}
+
+func (x *AsOf) GetRevision() string {
+	if x != nil {
+		if x, ok := x.Moment.(*AsOf_Revision); ok {
+			return x.Revision
+		}
+	}
+	return ""
+}
+
+type isAsOf_Moment interface {
+	isAsOf_Moment()
+}
+
+type AsOf_Time struct {
+	// A time.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3,oneof"`
+}
+
+type AsOf_Revision struct {
+	// A revision that an answer carried.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3,oneof"`
+}
+
+func (*AsOf_Time) isAsOf_Moment() {}
+
+func (*AsOf_Revision) isAsOf_Moment() {}
+
 // GrantRequest says who is to hold what.
 type GrantRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -196,13 +633,24 @@ type GrantRequest struct {
 	By isGrantRequest_By `protobuf_oneof:"by"`
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,9,opt,name=justification,proto3" json:"justification,omitempty"`
+	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
+	// answered as the first one was, and does nothing. The same id with another request is
+	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
+	// failed leaves no trace. Up to 128 bytes. Empty: none.
+	RequestId string `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The revision of the answer that this write rests on. If the subject's assignments have changed
+	// since, the write is ABORTED `CHANGED_MEANWHILE`: read again, and decide again. Empty: not asked for.
+	ExpectedRevision string `protobuf:"bytes,11,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// Only find out what would happen: the answer or error is that of the write, and nothing
+	// is changed. `request_id` is not looked at.
+	ValidateOnly  bool `protobuf:"varint,12,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GrantRequest) Reset() {
 	*x = GrantRequest{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[2]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -214,7 +662,7 @@ func (x *GrantRequest) String() string {
 func (*GrantRequest) ProtoMessage() {}
 
 func (x *GrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[2]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -227,7 +675,7 @@ func (x *GrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantRequest.ProtoReflect.Descriptor instead.
 func (*GrantRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{2}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GrantRequest) GetTenant() string {
@@ -304,6 +752,27 @@ func (x *GrantRequest) GetJustification() string {
 	return ""
 }
 
+func (x *GrantRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *GrantRequest) GetExpectedRevision() string {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return ""
+}
+
+func (x *GrantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type isGrantRequest_By interface {
 	isGrantRequest_By()
 }
@@ -330,14 +799,17 @@ type GrantResponse struct {
 	// The revision at which the assignment is as it was asked for.
 	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The assignment.
-	Assignment    *Assignment `protobuf:"bytes,3,opt,name=assignment,proto3" json:"assignment,omitempty"`
+	Assignment *Assignment `protobuf:"bytes,3,opt,name=assignment,proto3" json:"assignment,omitempty"`
+	// What somebody should know who has done this, such as that there are more administrators
+	// than advised.
+	Warnings      []*Warning `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GrantResponse) Reset() {
 	*x = GrantResponse{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[3]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +821,7 @@ func (x *GrantResponse) String() string {
 func (*GrantResponse) ProtoMessage() {}
 
 func (x *GrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[3]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +834,7 @@ func (x *GrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantResponse.ProtoReflect.Descriptor instead.
 func (*GrantResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{3}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GrantResponse) GetOutcome() Outcome {
@@ -382,6 +854,13 @@ func (x *GrantResponse) GetRevision() string {
 func (x *GrantResponse) GetAssignment() *Assignment {
 	if x != nil {
 		return x.Assignment
+	}
+	return nil
+}
+
+func (x *GrantResponse) GetWarnings() []*Warning {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -409,13 +888,24 @@ type RevokeRequest struct {
 	By isRevokeRequest_By `protobuf_oneof:"by"`
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,8,opt,name=justification,proto3" json:"justification,omitempty"`
+	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
+	// answered as the first one was, and does nothing. The same id with another request is
+	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
+	// failed leaves no trace. Up to 128 bytes. Empty: none.
+	RequestId string `protobuf:"bytes,9,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The revision of the answer that this write rests on. If the subject's assignments have changed
+	// since, the write is ABORTED `CHANGED_MEANWHILE`: read again, and decide again. Empty: not asked for.
+	ExpectedRevision string `protobuf:"bytes,10,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// Only find out what would happen: the answer or error is that of the write, and nothing
+	// is changed. `request_id` is not looked at.
+	ValidateOnly  bool `protobuf:"varint,11,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[4]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -427,7 +917,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[4]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -440,7 +930,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{4}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RevokeRequest) GetTenant() string {
@@ -510,6 +1000,27 @@ func (x *RevokeRequest) GetJustification() string {
 	return ""
 }
 
+func (x *RevokeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetExpectedRevision() string {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type isRevokeRequest_By interface {
 	isRevokeRequest_By()
 }
@@ -541,13 +1052,16 @@ type RevokeResponse struct {
 	// How many it still holds. If that is more than `remaining` has, ListAssignments
 	// lists all.
 	RemainingCount int32 `protobuf:"varint,4,opt,name=remaining_count,json=remainingCount,proto3" json:"remaining_count,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What somebody should know who has done this, such as that there are more administrators
+	// than advised.
+	Warnings      []*Warning `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[5]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +1073,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[5]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +1086,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{5}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RevokeResponse) GetOutcome() Outcome {
@@ -603,6 +1117,13 @@ func (x *RevokeResponse) GetRemainingCount() int32 {
 	return 0
 }
 
+func (x *RevokeResponse) GetWarnings() []*Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 // SetToggleRequest says how a toggle is to stand.
 type SetToggleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -622,13 +1143,24 @@ type SetToggleRequest struct {
 	By isSetToggleRequest_By `protobuf_oneof:"by"`
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,6,opt,name=justification,proto3" json:"justification,omitempty"`
+	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
+	// answered as the first one was, and does nothing. The same id with another request is
+	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
+	// failed leaves no trace. Up to 128 bytes. Empty: none.
+	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The revision of the answer that this write rests on. If the toggle has been set
+	// since, the write is ABORTED `CHANGED_MEANWHILE`: read again, and decide again. Empty: not asked for.
+	ExpectedRevision string `protobuf:"bytes,8,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// Only find out what would happen: the answer or error is that of the write, and nothing
+	// is changed. `request_id` is not looked at.
+	ValidateOnly  bool `protobuf:"varint,9,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetToggleRequest) Reset() {
 	*x = SetToggleRequest{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[6]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +1172,7 @@ func (x *SetToggleRequest) String() string {
 func (*SetToggleRequest) ProtoMessage() {}
 
 func (x *SetToggleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[6]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +1185,7 @@ func (x *SetToggleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetToggleRequest.ProtoReflect.Descriptor instead.
 func (*SetToggleRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{6}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SetToggleRequest) GetTenant() string {
@@ -709,6 +1241,27 @@ func (x *SetToggleRequest) GetJustification() string {
 	return ""
 }
 
+func (x *SetToggleRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetToggleRequest) GetExpectedRevision() string {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return ""
+}
+
+func (x *SetToggleRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type isSetToggleRequest_By interface {
 	isSetToggleRequest_By()
 }
@@ -733,14 +1286,17 @@ type SetToggleResponse struct {
 	// Whether it changed anything.
 	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
 	// The revision at which the toggle stands as it was asked for.
-	Revision      string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// What somebody should know who has done this, such as that there are more administrators
+	// than advised.
+	Warnings      []*Warning `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetToggleResponse) Reset() {
 	*x = SetToggleResponse{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[7]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +1308,7 @@ func (x *SetToggleResponse) String() string {
 func (*SetToggleResponse) ProtoMessage() {}
 
 func (x *SetToggleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[7]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +1321,7 @@ func (x *SetToggleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetToggleResponse.ProtoReflect.Descriptor instead.
 func (*SetToggleResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{7}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetToggleResponse) GetOutcome() Outcome {
@@ -776,6 +1332,2920 @@ func (x *SetToggleResponse) GetOutcome() Outcome {
 }
 
 func (x *SetToggleResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *SetToggleResponse) GetWarnings() []*Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// ChangeRoleRequest says whose role becomes which.
+type ChangeRoleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Who changes role, `type:id`.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The role that it holds.
+	From string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// The role that it gets.
+	To string `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	// The scopes in which it gets that role. Empty: in the tenant.
+	Scopes []string `protobuf:"bytes,5,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// From when on it has the new role. Unset: at once. The old role ends at once in any case.
+	StartsAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
+	// Until when it has the new role. Unset: without an end.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// On whose behalf. Unset is INVALID_ARGUMENT `ACTOR_REQUIRED`.
+	//
+	// Types that are valid to be assigned to By:
+	//
+	//	*ChangeRoleRequest_Actor
+	//	*ChangeRoleRequest_Operator
+	By isChangeRoleRequest_By `protobuf_oneof:"by"`
+	// Why, for the record. Up to 1,024 bytes.
+	Justification string `protobuf:"bytes,10,opt,name=justification,proto3" json:"justification,omitempty"`
+	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
+	// answered as the first one was, and does nothing. The same id with another request is
+	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
+	// failed leaves no trace. Up to 128 bytes. Empty: none.
+	RequestId string `protobuf:"bytes,11,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The revision of the answer that this write rests on. If the subject's assignments have changed
+	// since, the write is ABORTED `CHANGED_MEANWHILE`: read again, and decide again. Empty: not asked for.
+	ExpectedRevision string `protobuf:"bytes,12,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// Only find out what would happen: the answer or error is that of the write, and nothing
+	// is changed. `request_id` is not looked at.
+	ValidateOnly  bool `protobuf:"varint,13,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeRoleRequest) Reset() {
+	*x = ChangeRoleRequest{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeRoleRequest) ProtoMessage() {}
+
+func (x *ChangeRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeRoleRequest.ProtoReflect.Descriptor instead.
+func (*ChangeRoleRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ChangeRoleRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ChangeRoleRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ChangeRoleRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *ChangeRoleRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *ChangeRoleRequest) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *ChangeRoleRequest) GetStartsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartsAt
+	}
+	return nil
+}
+
+func (x *ChangeRoleRequest) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *ChangeRoleRequest) GetBy() isChangeRoleRequest_By {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *ChangeRoleRequest) GetActor() *Actor {
+	if x != nil {
+		if x, ok := x.By.(*ChangeRoleRequest_Actor); ok {
+			return x.Actor
+		}
+	}
+	return nil
+}
+
+func (x *ChangeRoleRequest) GetOperator() *Operator {
+	if x != nil {
+		if x, ok := x.By.(*ChangeRoleRequest_Operator); ok {
+			return x.Operator
+		}
+	}
+	return nil
+}
+
+func (x *ChangeRoleRequest) GetJustification() string {
+	if x != nil {
+		return x.Justification
+	}
+	return ""
+}
+
+func (x *ChangeRoleRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ChangeRoleRequest) GetExpectedRevision() string {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return ""
+}
+
+func (x *ChangeRoleRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type isChangeRoleRequest_By interface {
+	isChangeRoleRequest_By()
+}
+
+type ChangeRoleRequest_Actor struct {
+	// A person inside the tenant.
+	Actor *Actor `protobuf:"bytes,8,opt,name=actor,proto3,oneof"`
+}
+
+type ChangeRoleRequest_Operator struct {
+	// The staff of the installation.
+	Operator *Operator `protobuf:"bytes,9,opt,name=operator,proto3,oneof"`
+}
+
+func (*ChangeRoleRequest_Actor) isChangeRoleRequest_By() {}
+
+func (*ChangeRoleRequest_Operator) isChangeRoleRequest_By() {}
+
+// ChangeRoleResponse says what a change of role did.
+type ChangeRoleResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it changed anything.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
+	// The revision at which the new role is held instead of the old one.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// What the subject holds then of the new role.
+	Assignments []*Assignment `protobuf:"bytes,3,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	// What somebody should know who has done this, such as that there are more administrators
+	// than advised.
+	Warnings      []*Warning `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeRoleResponse) Reset() {
+	*x = ChangeRoleResponse{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeRoleResponse) ProtoMessage() {}
+
+func (x *ChangeRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeRoleResponse.ProtoReflect.Descriptor instead.
+func (*ChangeRoleResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ChangeRoleResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ChangeRoleResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *ChangeRoleResponse) GetAssignments() []*Assignment {
+	if x != nil {
+		return x.Assignments
+	}
+	return nil
+}
+
+func (x *ChangeRoleResponse) GetWarnings() []*Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// RemoveSubjectRequest says who is to hold nothing any more.
+type RemoveSubjectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Who, `type:id`.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// On whose behalf. Unset is INVALID_ARGUMENT `ACTOR_REQUIRED`.
+	//
+	// Types that are valid to be assigned to By:
+	//
+	//	*RemoveSubjectRequest_Actor
+	//	*RemoveSubjectRequest_Operator
+	By isRemoveSubjectRequest_By `protobuf_oneof:"by"`
+	// Why, for the record. Up to 1,024 bytes.
+	Justification string `protobuf:"bytes,5,opt,name=justification,proto3" json:"justification,omitempty"`
+	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
+	// answered as the first one was, and does nothing. The same id with another request is
+	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
+	// failed leaves no trace. Up to 128 bytes. Empty: none.
+	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The revision of the answer that this write rests on. If the subject's assignments have changed
+	// since, the write is ABORTED `CHANGED_MEANWHILE`: read again, and decide again. Empty: not asked for.
+	ExpectedRevision string `protobuf:"bytes,7,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// Only find out what would happen: the answer or error is that of the write, and nothing
+	// is changed. `request_id` is not looked at.
+	ValidateOnly  bool `protobuf:"varint,8,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSubjectRequest) Reset() {
+	*x = RemoveSubjectRequest{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSubjectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSubjectRequest) ProtoMessage() {}
+
+func (x *RemoveSubjectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSubjectRequest.ProtoReflect.Descriptor instead.
+func (*RemoveSubjectRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RemoveSubjectRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RemoveSubjectRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *RemoveSubjectRequest) GetBy() isRemoveSubjectRequest_By {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *RemoveSubjectRequest) GetActor() *Actor {
+	if x != nil {
+		if x, ok := x.By.(*RemoveSubjectRequest_Actor); ok {
+			return x.Actor
+		}
+	}
+	return nil
+}
+
+func (x *RemoveSubjectRequest) GetOperator() *Operator {
+	if x != nil {
+		if x, ok := x.By.(*RemoveSubjectRequest_Operator); ok {
+			return x.Operator
+		}
+	}
+	return nil
+}
+
+func (x *RemoveSubjectRequest) GetJustification() string {
+	if x != nil {
+		return x.Justification
+	}
+	return ""
+}
+
+func (x *RemoveSubjectRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RemoveSubjectRequest) GetExpectedRevision() string {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return ""
+}
+
+func (x *RemoveSubjectRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type isRemoveSubjectRequest_By interface {
+	isRemoveSubjectRequest_By()
+}
+
+type RemoveSubjectRequest_Actor struct {
+	// A person inside the tenant.
+	Actor *Actor `protobuf:"bytes,3,opt,name=actor,proto3,oneof"`
+}
+
+type RemoveSubjectRequest_Operator struct {
+	// The staff of the installation.
+	Operator *Operator `protobuf:"bytes,4,opt,name=operator,proto3,oneof"`
+}
+
+func (*RemoveSubjectRequest_Actor) isRemoveSubjectRequest_By() {}
+
+func (*RemoveSubjectRequest_Operator) isRemoveSubjectRequest_By() {}
+
+// RemoveSubjectResponse says what removing a subject did.
+type RemoveSubjectResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it changed anything.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
+	// The revision at which the subject holds nothing.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// How many assignments were taken away, those to come included.
+	RemovedCount int32 `protobuf:"varint,3,opt,name=removed_count,json=removedCount,proto3" json:"removed_count,omitempty"`
+	// What somebody should know who has done this, such as that there are more administrators
+	// than advised.
+	Warnings      []*Warning `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSubjectResponse) Reset() {
+	*x = RemoveSubjectResponse{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSubjectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSubjectResponse) ProtoMessage() {}
+
+func (x *RemoveSubjectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSubjectResponse.ProtoReflect.Descriptor instead.
+func (*RemoveSubjectResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RemoveSubjectResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *RemoveSubjectResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *RemoveSubjectResponse) GetRemovedCount() int32 {
+	if x != nil {
+		return x.RemovedCount
+	}
+	return 0
+}
+
+func (x *RemoveSubjectResponse) GetWarnings() []*Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// Act is one thing to do. Its fields mean what those of the request of the same name do.
+type Act struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to do.
+	//
+	// Types that are valid to be assigned to Act:
+	//
+	//	*Act_Grant
+	//	*Act_Revoke
+	//	*Act_ChangeRole
+	//	*Act_RemoveSubject
+	//	*Act_SetToggle
+	Act isAct_Act `protobuf_oneof:"act"`
+	// The revision of the answer that this write rests on. If what the act is about has changed
+	// since, the write is ABORTED `CHANGED_MEANWHILE`: read again, and decide again. Empty: not asked for.
+	ExpectedRevision string `protobuf:"bytes,6,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Act) Reset() {
+	*x = Act{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Act) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Act) ProtoMessage() {}
+
+func (x *Act) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Act.ProtoReflect.Descriptor instead.
+func (*Act) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Act) GetAct() isAct_Act {
+	if x != nil {
+		return x.Act
+	}
+	return nil
+}
+
+func (x *Act) GetGrant() *GrantAct {
+	if x != nil {
+		if x, ok := x.Act.(*Act_Grant); ok {
+			return x.Grant
+		}
+	}
+	return nil
+}
+
+func (x *Act) GetRevoke() *RevokeAct {
+	if x != nil {
+		if x, ok := x.Act.(*Act_Revoke); ok {
+			return x.Revoke
+		}
+	}
+	return nil
+}
+
+func (x *Act) GetChangeRole() *ChangeRoleAct {
+	if x != nil {
+		if x, ok := x.Act.(*Act_ChangeRole); ok {
+			return x.ChangeRole
+		}
+	}
+	return nil
+}
+
+func (x *Act) GetRemoveSubject() *RemoveSubjectAct {
+	if x != nil {
+		if x, ok := x.Act.(*Act_RemoveSubject); ok {
+			return x.RemoveSubject
+		}
+	}
+	return nil
+}
+
+func (x *Act) GetSetToggle() *SetToggleAct {
+	if x != nil {
+		if x, ok := x.Act.(*Act_SetToggle); ok {
+			return x.SetToggle
+		}
+	}
+	return nil
+}
+
+func (x *Act) GetExpectedRevision() string {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return ""
+}
+
+type isAct_Act interface {
+	isAct_Act()
+}
+
+type Act_Grant struct {
+	// As Grant does.
+	Grant *GrantAct `protobuf:"bytes,1,opt,name=grant,proto3,oneof"`
+}
+
+type Act_Revoke struct {
+	// As Revoke does.
+	Revoke *RevokeAct `protobuf:"bytes,2,opt,name=revoke,proto3,oneof"`
+}
+
+type Act_ChangeRole struct {
+	// As ChangeRole does.
+	ChangeRole *ChangeRoleAct `protobuf:"bytes,3,opt,name=change_role,json=changeRole,proto3,oneof"`
+}
+
+type Act_RemoveSubject struct {
+	// As RemoveSubject does.
+	RemoveSubject *RemoveSubjectAct `protobuf:"bytes,4,opt,name=remove_subject,json=removeSubject,proto3,oneof"`
+}
+
+type Act_SetToggle struct {
+	// As SetToggle does.
+	SetToggle *SetToggleAct `protobuf:"bytes,5,opt,name=set_toggle,json=setToggle,proto3,oneof"`
+}
+
+func (*Act_Grant) isAct_Act() {}
+
+func (*Act_Revoke) isAct_Act() {}
+
+func (*Act_ChangeRole) isAct_Act() {}
+
+func (*Act_RemoveSubject) isAct_Act() {}
+
+func (*Act_SetToggle) isAct_Act() {}
+
+// GrantAct is a Grant.
+type GrantAct struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who is to hold the role, `type:id`.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// A role of the tenant's catalog.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// The scope that limits it. Empty: the tenant.
+	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
+	// From when on. Unset: at once.
+	StartsAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
+	// Until when. Unset: without an end.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantAct) Reset() {
+	*x = GrantAct{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantAct) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantAct) ProtoMessage() {}
+
+func (x *GrantAct) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantAct.ProtoReflect.Descriptor instead.
+func (*GrantAct) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GrantAct) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *GrantAct) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *GrantAct) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *GrantAct) GetStartsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartsAt
+	}
+	return nil
+}
+
+func (x *GrantAct) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// RevokeAct is a Revoke.
+type RevokeAct struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who holds the role, `type:id`.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// A role of the tenant's catalog.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// The scope of the assignment. Empty: the assignment in the tenant.
+	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Wherever it is held. With it `scope` has to be empty.
+	Everywhere    bool `protobuf:"varint,4,opt,name=everywhere,proto3" json:"everywhere,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeAct) Reset() {
+	*x = RevokeAct{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeAct) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeAct) ProtoMessage() {}
+
+func (x *RevokeAct) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeAct.ProtoReflect.Descriptor instead.
+func (*RevokeAct) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RevokeAct) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *RevokeAct) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RevokeAct) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *RevokeAct) GetEverywhere() bool {
+	if x != nil {
+		return x.Everywhere
+	}
+	return false
+}
+
+// ChangeRoleAct is a ChangeRole.
+type ChangeRoleAct struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who changes role, `type:id`.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The role that it holds.
+	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// The role that it gets.
+	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// The scopes in which it gets that role. Empty: in the tenant.
+	Scopes []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// From when on it has the new role. Unset: at once. The old role ends at once in any case.
+	StartsAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
+	// Until when it has the new role. Unset: without an end.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeRoleAct) Reset() {
+	*x = ChangeRoleAct{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeRoleAct) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeRoleAct) ProtoMessage() {}
+
+func (x *ChangeRoleAct) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeRoleAct.ProtoReflect.Descriptor instead.
+func (*ChangeRoleAct) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ChangeRoleAct) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ChangeRoleAct) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *ChangeRoleAct) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *ChangeRoleAct) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *ChangeRoleAct) GetStartsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartsAt
+	}
+	return nil
+}
+
+func (x *ChangeRoleAct) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// RemoveSubjectAct is a RemoveSubject.
+type RemoveSubjectAct struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who, `type:id`.
+	Subject       string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSubjectAct) Reset() {
+	*x = RemoveSubjectAct{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSubjectAct) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSubjectAct) ProtoMessage() {}
+
+func (x *RemoveSubjectAct) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSubjectAct.ProtoReflect.Descriptor instead.
+func (*RemoveSubjectAct) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RemoveSubjectAct) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+// SetToggleAct is a SetToggle.
+type SetToggleAct struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A toggle of the tenant's catalog.
+	Toggle string `protobuf:"bytes,1,opt,name=toggle,proto3" json:"toggle,omitempty"`
+	// How it is to stand. Unspecified is an error.
+	State         ToggleState `protobuf:"varint,2,opt,name=state,proto3,enum=usher.v1.ToggleState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetToggleAct) Reset() {
+	*x = SetToggleAct{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetToggleAct) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetToggleAct) ProtoMessage() {}
+
+func (x *SetToggleAct) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetToggleAct.ProtoReflect.Descriptor instead.
+func (*SetToggleAct) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SetToggleAct) GetToggle() string {
+	if x != nil {
+		return x.Toggle
+	}
+	return ""
+}
+
+func (x *SetToggleAct) GetState() ToggleState {
+	if x != nil {
+		return x.State
+	}
+	return ToggleState_TOGGLE_STATE_UNSPECIFIED
+}
+
+// BatchWriteRequest is several acts.
+type BatchWriteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The acts, in the order in which they are judged. 1 to 1,000.
+	Acts []*Act `protobuf:"bytes,2,rep,name=acts,proto3" json:"acts,omitempty"`
+	// On whose behalf. Unset is INVALID_ARGUMENT `ACTOR_REQUIRED`.
+	//
+	// Types that are valid to be assigned to By:
+	//
+	//	*BatchWriteRequest_Actor
+	//	*BatchWriteRequest_Operator
+	By isBatchWriteRequest_By `protobuf_oneof:"by"`
+	// Why, for the record. Up to 1,024 bytes.
+	Justification string `protobuf:"bytes,5,opt,name=justification,proto3" json:"justification,omitempty"`
+	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
+	// answered as the first one was, and does nothing. The same id with another request is
+	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
+	// failed leaves no trace. Up to 128 bytes. Empty: none.
+	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Only find out what would happen: the answer or error is that of the write, and nothing
+	// is changed. `request_id` is not looked at.
+	ValidateOnly  bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchWriteRequest) Reset() {
+	*x = BatchWriteRequest{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchWriteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchWriteRequest) ProtoMessage() {}
+
+func (x *BatchWriteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchWriteRequest.ProtoReflect.Descriptor instead.
+func (*BatchWriteRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BatchWriteRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *BatchWriteRequest) GetActs() []*Act {
+	if x != nil {
+		return x.Acts
+	}
+	return nil
+}
+
+func (x *BatchWriteRequest) GetBy() isBatchWriteRequest_By {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *BatchWriteRequest) GetActor() *Actor {
+	if x != nil {
+		if x, ok := x.By.(*BatchWriteRequest_Actor); ok {
+			return x.Actor
+		}
+	}
+	return nil
+}
+
+func (x *BatchWriteRequest) GetOperator() *Operator {
+	if x != nil {
+		if x, ok := x.By.(*BatchWriteRequest_Operator); ok {
+			return x.Operator
+		}
+	}
+	return nil
+}
+
+func (x *BatchWriteRequest) GetJustification() string {
+	if x != nil {
+		return x.Justification
+	}
+	return ""
+}
+
+func (x *BatchWriteRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BatchWriteRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type isBatchWriteRequest_By interface {
+	isBatchWriteRequest_By()
+}
+
+type BatchWriteRequest_Actor struct {
+	// A person inside the tenant.
+	Actor *Actor `protobuf:"bytes,3,opt,name=actor,proto3,oneof"`
+}
+
+type BatchWriteRequest_Operator struct {
+	// The staff of the installation.
+	Operator *Operator `protobuf:"bytes,4,opt,name=operator,proto3,oneof"`
+}
+
+func (*BatchWriteRequest_Actor) isBatchWriteRequest_By() {}
+
+func (*BatchWriteRequest_Operator) isBatchWriteRequest_By() {}
+
+// BatchWriteResponse says what a batch did.
+type BatchWriteResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it changed anything.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
+	// The revision at which all of it is done.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Whether each act changed anything, in the order of the request. Empty if the answer is
+	// that of an earlier request with the same id.
+	Outcomes []Outcome `protobuf:"varint,3,rep,packed,name=outcomes,proto3,enum=usher.v1.Outcome" json:"outcomes,omitempty"`
+	// What somebody should know who has done this, such as that there are more administrators
+	// than advised.
+	Warnings      []*Warning `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchWriteResponse) Reset() {
+	*x = BatchWriteResponse{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchWriteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchWriteResponse) ProtoMessage() {}
+
+func (x *BatchWriteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchWriteResponse.ProtoReflect.Descriptor instead.
+func (*BatchWriteResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *BatchWriteResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *BatchWriteResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *BatchWriteResponse) GetOutcomes() []Outcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+func (x *BatchWriteResponse) GetWarnings() []*Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// PreviewChangeRequest says what would be changed, and which page of the effects to show.
+type PreviewChangeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Acts that would be done. Up to 1,000. Either these or a catalog version.
+	Acts []*Act `protobuf:"bytes,2,rep,name=acts,proto3" json:"acts,omitempty"`
+	// A version of the tenant's catalog that it would be moved to. 0: it would not. Only for
+	// the operator.
+	CatalogVersion uint32 `protobuf:"varint,3,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
+	// On whose behalf. Unset is INVALID_ARGUMENT `ACTOR_REQUIRED`.
+	//
+	// Types that are valid to be assigned to By:
+	//
+	//	*PreviewChangeRequest_Actor
+	//	*PreviewChangeRequest_Operator
+	By isPreviewChangeRequest_By `protobuf_oneof:"by"`
+	// At most so many subjects, up to 1,000. 0: 100.
+	PageSize int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before, from the same request. Empty: the first page.
+	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewChangeRequest) Reset() {
+	*x = PreviewChangeRequest{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewChangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewChangeRequest) ProtoMessage() {}
+
+func (x *PreviewChangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewChangeRequest.ProtoReflect.Descriptor instead.
+func (*PreviewChangeRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PreviewChangeRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *PreviewChangeRequest) GetActs() []*Act {
+	if x != nil {
+		return x.Acts
+	}
+	return nil
+}
+
+func (x *PreviewChangeRequest) GetCatalogVersion() uint32 {
+	if x != nil {
+		return x.CatalogVersion
+	}
+	return 0
+}
+
+func (x *PreviewChangeRequest) GetBy() isPreviewChangeRequest_By {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *PreviewChangeRequest) GetActor() *Actor {
+	if x != nil {
+		if x, ok := x.By.(*PreviewChangeRequest_Actor); ok {
+			return x.Actor
+		}
+	}
+	return nil
+}
+
+func (x *PreviewChangeRequest) GetOperator() *Operator {
+	if x != nil {
+		if x, ok := x.By.(*PreviewChangeRequest_Operator); ok {
+			return x.Operator
+		}
+	}
+	return nil
+}
+
+func (x *PreviewChangeRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *PreviewChangeRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type isPreviewChangeRequest_By interface {
+	isPreviewChangeRequest_By()
+}
+
+type PreviewChangeRequest_Actor struct {
+	// A person inside the tenant.
+	Actor *Actor `protobuf:"bytes,4,opt,name=actor,proto3,oneof"`
+}
+
+type PreviewChangeRequest_Operator struct {
+	// The staff of the installation.
+	Operator *Operator `protobuf:"bytes,5,opt,name=operator,proto3,oneof"`
+}
+
+func (*PreviewChangeRequest_Actor) isPreviewChangeRequest_By() {}
+
+func (*PreviewChangeRequest_Operator) isPreviewChangeRequest_By() {}
+
+// PreviewChangeResponse is the effect of a change, at one revision. A page that would go on
+// with another revision than the first is ABORTED `CHANGED_MEANWHILE`.
+type PreviewChangeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many subjects gain and lose each permission, complete, by role and permission.
+	// Only on the first page.
+	Counts []*EffectCount `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
+	// The subjects that gain or lose something, in byte order: users and groups, each for
+	// what it holds itself. What a member of a group gains by the group is listed at the group.
+	Effects []*SubjectEffect `protobuf:"bytes,2,rep,name=effects,proto3" json:"effects,omitempty"`
+	// What would stand against a move to another catalog version. Only on the first page,
+	// complete.
+	Conflicts []*Conflict `protobuf:"bytes,3,rep,name=conflicts,proto3" json:"conflicts,omitempty"`
+	// The token of the next page. Empty: this was the last.
+	NextPageToken string `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The revision of the data that the change was tried on.
+	Revision string `protobuf:"bytes,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	// What somebody should know who has done this, such as that there are more administrators
+	// than advised.
+	Warnings      []*Warning `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewChangeResponse) Reset() {
+	*x = PreviewChangeResponse{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewChangeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewChangeResponse) ProtoMessage() {}
+
+func (x *PreviewChangeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewChangeResponse.ProtoReflect.Descriptor instead.
+func (*PreviewChangeResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PreviewChangeResponse) GetCounts() []*EffectCount {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *PreviewChangeResponse) GetEffects() []*SubjectEffect {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
+func (x *PreviewChangeResponse) GetConflicts() []*Conflict {
+	if x != nil {
+		return x.Conflicts
+	}
+	return nil
+}
+
+func (x *PreviewChangeResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *PreviewChangeResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *PreviewChangeResponse) GetWarnings() []*Warning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// EffectCount is how many subjects a change gives a permission, or takes it from them.
+type EffectCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A role through which the permission is gained or lost. Who gains or loses it through
+	// several roles is counted at each.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// The permission, such as "ticket:view".
+	Permission string `protobuf:"bytes,2,opt,name=permission,proto3" json:"permission,omitempty"`
+	// How many subjects can do it somewhere where they could not before.
+	Gaining int32 `protobuf:"varint,3,opt,name=gaining,proto3" json:"gaining,omitempty"`
+	// How many subjects can no longer do it somewhere where they could.
+	Losing        int32 `protobuf:"varint,4,opt,name=losing,proto3" json:"losing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EffectCount) Reset() {
+	*x = EffectCount{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EffectCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EffectCount) ProtoMessage() {}
+
+func (x *EffectCount) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EffectCount.ProtoReflect.Descriptor instead.
+func (*EffectCount) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *EffectCount) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *EffectCount) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *EffectCount) GetGaining() int32 {
+	if x != nil {
+		return x.Gaining
+	}
+	return 0
+}
+
+func (x *EffectCount) GetLosing() int32 {
+	if x != nil {
+		return x.Losing
+	}
+	return 0
+}
+
+// SubjectEffect is what a change means for one subject.
+type SubjectEffect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subject.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// What it can do then and could not do before.
+	Gained []*Reach `protobuf:"bytes,2,rep,name=gained,proto3" json:"gained,omitempty"`
+	// What it could do before and can't do then.
+	Lost          []*Reach `protobuf:"bytes,3,rep,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubjectEffect) Reset() {
+	*x = SubjectEffect{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubjectEffect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubjectEffect) ProtoMessage() {}
+
+func (x *SubjectEffect) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubjectEffect.ProtoReflect.Descriptor instead.
+func (*SubjectEffect) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SubjectEffect) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *SubjectEffect) GetGained() []*Reach {
+	if x != nil {
+		return x.Gained
+	}
+	return nil
+}
+
+func (x *SubjectEffect) GetLost() []*Reach {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+// Reach is a permission, and where it is had.
+type Reach struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The permission, such as "ticket:view".
+	Permission string `protobuf:"bytes,1,opt,name=permission,proto3" json:"permission,omitempty"`
+	// On which resources.
+	//
+	// Types that are valid to be assigned to Where:
+	//
+	//	*Reach_Tenant
+	//	*Reach_Scope
+	//	*Reach_AnyScopeOfType
+	//	*Reach_Own
+	//	*Reach_ResourceId
+	Where isReach_Where `protobuf_oneof:"where"`
+	// The condition of the rule on the resource's attributes. Empty: none.
+	Condition string `protobuf:"bytes,6,opt,name=condition,proto3" json:"condition,omitempty"`
+	// The role through which.
+	Role          string `protobuf:"bytes,7,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reach) Reset() {
+	*x = Reach{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reach) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reach) ProtoMessage() {}
+
+func (x *Reach) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reach.ProtoReflect.Descriptor instead.
+func (*Reach) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Reach) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *Reach) GetWhere() isReach_Where {
+	if x != nil {
+		return x.Where
+	}
+	return nil
+}
+
+func (x *Reach) GetTenant() bool {
+	if x != nil {
+		if x, ok := x.Where.(*Reach_Tenant); ok {
+			return x.Tenant
+		}
+	}
+	return false
+}
+
+func (x *Reach) GetScope() string {
+	if x != nil {
+		if x, ok := x.Where.(*Reach_Scope); ok {
+			return x.Scope
+		}
+	}
+	return ""
+}
+
+func (x *Reach) GetAnyScopeOfType() string {
+	if x != nil {
+		if x, ok := x.Where.(*Reach_AnyScopeOfType); ok {
+			return x.AnyScopeOfType
+		}
+	}
+	return ""
+}
+
+func (x *Reach) GetOwn() bool {
+	if x != nil {
+		if x, ok := x.Where.(*Reach_Own); ok {
+			return x.Own
+		}
+	}
+	return false
+}
+
+func (x *Reach) GetResourceId() string {
+	if x != nil {
+		if x, ok := x.Where.(*Reach_ResourceId); ok {
+			return x.ResourceId
+		}
+	}
+	return ""
+}
+
+func (x *Reach) GetCondition() string {
+	if x != nil {
+		return x.Condition
+	}
+	return ""
+}
+
+func (x *Reach) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+type isReach_Where interface {
+	isReach_Where()
+}
+
+type Reach_Tenant struct {
+	// On every resource of the tenant.
+	Tenant bool `protobuf:"varint,2,opt,name=tenant,proto3,oneof"`
+}
+
+type Reach_Scope struct {
+	// On those that lie in this scope.
+	Scope string `protobuf:"bytes,3,opt,name=scope,proto3,oneof"`
+}
+
+type Reach_AnyScopeOfType struct {
+	// On those that lie in some scope of this type.
+	AnyScopeOfType string `protobuf:"bytes,4,opt,name=any_scope_of_type,json=anyScopeOfType,proto3,oneof"`
+}
+
+type Reach_Own struct {
+	// On those that the subject owns.
+	Own bool `protobuf:"varint,5,opt,name=own,proto3,oneof"`
+}
+
+type Reach_ResourceId struct {
+	// On the one with this id: for roles and toggles.
+	ResourceId string `protobuf:"bytes,8,opt,name=resource_id,json=resourceId,proto3,oneof"`
+}
+
+func (*Reach_Tenant) isReach_Where() {}
+
+func (*Reach_Scope) isReach_Where() {}
+
+func (*Reach_AnyScopeOfType) isReach_Where() {}
+
+func (*Reach_Own) isReach_Where() {}
+
+func (*Reach_ResourceId) isReach_Where() {}
+
+// Conflict is something that is stored and that another version of the catalog would not
+// have allowed.
+type Conflict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is about: an assignment, or the toggle of this name.
+	//
+	// Types that are valid to be assigned to About:
+	//
+	//	*Conflict_Assignment
+	//	*Conflict_Toggle
+	//	*Conflict_Tenant
+	About isConflict_About `protobuf_oneof:"about"`
+	// What is wrong with it.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Conflict) Reset() {
+	*x = Conflict{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Conflict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Conflict) ProtoMessage() {}
+
+func (x *Conflict) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Conflict.ProtoReflect.Descriptor instead.
+func (*Conflict) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Conflict) GetAbout() isConflict_About {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+func (x *Conflict) GetAssignment() *Assignment {
+	if x != nil {
+		if x, ok := x.About.(*Conflict_Assignment); ok {
+			return x.Assignment
+		}
+	}
+	return nil
+}
+
+func (x *Conflict) GetToggle() string {
+	if x != nil {
+		if x, ok := x.About.(*Conflict_Toggle); ok {
+			return x.Toggle
+		}
+	}
+	return ""
+}
+
+func (x *Conflict) GetTenant() bool {
+	if x != nil {
+		if x, ok := x.About.(*Conflict_Tenant); ok {
+			return x.Tenant
+		}
+	}
+	return false
+}
+
+func (x *Conflict) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type isConflict_About interface {
+	isConflict_About()
+}
+
+type Conflict_Assignment struct {
+	// An assignment.
+	Assignment *Assignment `protobuf:"bytes,1,opt,name=assignment,proto3,oneof"`
+}
+
+type Conflict_Toggle struct {
+	// A toggle.
+	Toggle string `protobuf:"bytes,2,opt,name=toggle,proto3,oneof"`
+}
+
+type Conflict_Tenant struct {
+	// The tenant as a whole.
+	Tenant bool `protobuf:"varint,4,opt,name=tenant,proto3,oneof"`
+}
+
+func (*Conflict_Assignment) isConflict_About() {}
+
+func (*Conflict_Toggle) isConflict_About() {}
+
+func (*Conflict_Tenant) isConflict_About() {}
+
+// SetPrimaryAdministratorRequest says who is the contact for the account.
+type SetPrimaryAdministratorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// A user who holds the protected role, `type:id`.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// On whose behalf. Unset is INVALID_ARGUMENT `ACTOR_REQUIRED`.
+	//
+	// Types that are valid to be assigned to By:
+	//
+	//	*SetPrimaryAdministratorRequest_Actor
+	//	*SetPrimaryAdministratorRequest_Operator
+	By isSetPrimaryAdministratorRequest_By `protobuf_oneof:"by"`
+	// Why, for the record. Up to 1,024 bytes.
+	Justification string `protobuf:"bytes,5,opt,name=justification,proto3" json:"justification,omitempty"`
+	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
+	// answered as the first one was, and does nothing. The same id with another request is
+	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
+	// failed leaves no trace. Up to 128 bytes. Empty: none.
+	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Only find out what would happen: the answer or error is that of the write, and nothing
+	// is changed. `request_id` is not looked at.
+	ValidateOnly  bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPrimaryAdministratorRequest) Reset() {
+	*x = SetPrimaryAdministratorRequest{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPrimaryAdministratorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPrimaryAdministratorRequest) ProtoMessage() {}
+
+func (x *SetPrimaryAdministratorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPrimaryAdministratorRequest.ProtoReflect.Descriptor instead.
+func (*SetPrimaryAdministratorRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SetPrimaryAdministratorRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SetPrimaryAdministratorRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *SetPrimaryAdministratorRequest) GetBy() isSetPrimaryAdministratorRequest_By {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *SetPrimaryAdministratorRequest) GetActor() *Actor {
+	if x != nil {
+		if x, ok := x.By.(*SetPrimaryAdministratorRequest_Actor); ok {
+			return x.Actor
+		}
+	}
+	return nil
+}
+
+func (x *SetPrimaryAdministratorRequest) GetOperator() *Operator {
+	if x != nil {
+		if x, ok := x.By.(*SetPrimaryAdministratorRequest_Operator); ok {
+			return x.Operator
+		}
+	}
+	return nil
+}
+
+func (x *SetPrimaryAdministratorRequest) GetJustification() string {
+	if x != nil {
+		return x.Justification
+	}
+	return ""
+}
+
+func (x *SetPrimaryAdministratorRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetPrimaryAdministratorRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type isSetPrimaryAdministratorRequest_By interface {
+	isSetPrimaryAdministratorRequest_By()
+}
+
+type SetPrimaryAdministratorRequest_Actor struct {
+	// A person inside the tenant.
+	Actor *Actor `protobuf:"bytes,3,opt,name=actor,proto3,oneof"`
+}
+
+type SetPrimaryAdministratorRequest_Operator struct {
+	// The staff of the installation.
+	Operator *Operator `protobuf:"bytes,4,opt,name=operator,proto3,oneof"`
+}
+
+func (*SetPrimaryAdministratorRequest_Actor) isSetPrimaryAdministratorRequest_By() {}
+
+func (*SetPrimaryAdministratorRequest_Operator) isSetPrimaryAdministratorRequest_By() {}
+
+// SetPrimaryAdministratorResponse says what it did.
+type SetPrimaryAdministratorResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it changed anything.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
+	// The revision at which it is so.
+	Revision      string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPrimaryAdministratorResponse) Reset() {
+	*x = SetPrimaryAdministratorResponse{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPrimaryAdministratorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPrimaryAdministratorResponse) ProtoMessage() {}
+
+func (x *SetPrimaryAdministratorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPrimaryAdministratorResponse.ProtoReflect.Descriptor instead.
+func (*SetPrimaryAdministratorResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SetPrimaryAdministratorResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *SetPrimaryAdministratorResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// ListRolesRequest asks for the roles of a tenant's catalog.
+type ListRolesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// On whose behalf. Unset is INVALID_ARGUMENT `ACTOR_REQUIRED`.
+	//
+	// Types that are valid to be assigned to By:
+	//
+	//	*ListRolesRequest_Actor
+	//	*ListRolesRequest_Operator
+	By isListRolesRequest_By `protobuf_oneof:"by"`
+	// The language of the reader, a BCP 47 tag such as "de-AT". Empty: English.
+	Locale        string `protobuf:"bytes,4,opt,name=locale,proto3" json:"locale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRolesRequest) Reset() {
+	*x = ListRolesRequest{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRolesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRolesRequest) ProtoMessage() {}
+
+func (x *ListRolesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRolesRequest.ProtoReflect.Descriptor instead.
+func (*ListRolesRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListRolesRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListRolesRequest) GetBy() isListRolesRequest_By {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *ListRolesRequest) GetActor() *Actor {
+	if x != nil {
+		if x, ok := x.By.(*ListRolesRequest_Actor); ok {
+			return x.Actor
+		}
+	}
+	return nil
+}
+
+func (x *ListRolesRequest) GetOperator() *Operator {
+	if x != nil {
+		if x, ok := x.By.(*ListRolesRequest_Operator); ok {
+			return x.Operator
+		}
+	}
+	return nil
+}
+
+func (x *ListRolesRequest) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+type isListRolesRequest_By interface {
+	isListRolesRequest_By()
+}
+
+type ListRolesRequest_Actor struct {
+	// A person inside the tenant.
+	Actor *Actor `protobuf:"bytes,2,opt,name=actor,proto3,oneof"`
+}
+
+type ListRolesRequest_Operator struct {
+	// The staff of the installation.
+	Operator *Operator `protobuf:"bytes,3,opt,name=operator,proto3,oneof"`
+}
+
+func (*ListRolesRequest_Actor) isListRolesRequest_By() {}
+
+func (*ListRolesRequest_Operator) isListRolesRequest_By() {}
+
+// ListRolesResponse is every role of the tenant's catalog.
+type ListRolesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The roles, in the order of the catalog.
+	Roles []*RoleInfo `protobuf:"bytes,1,rep,name=roles,proto3" json:"roles,omitempty"`
+	// The revision of the data that this shows.
+	Revision      string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRolesResponse) Reset() {
+	*x = ListRolesResponse{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRolesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRolesResponse) ProtoMessage() {}
+
+func (x *ListRolesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRolesResponse.ProtoReflect.Descriptor instead.
+func (*ListRolesResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListRolesResponse) GetRoles() []*RoleInfo {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *ListRolesResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// RoleInfo is a role, as a page shows it on which somebody grants it.
+type RoleInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name, by which it is granted.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What people call it, in the language of the request, or the nearest that the catalog has.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// Further words that people use for it.
+	Aliases []string `protobuf:"bytes,3,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	// The types of scope in which it may be held. Empty: in the tenant only.
+	HeldIn []string `protobuf:"bytes,4,rep,name=held_in,json=heldIn,proto3" json:"held_in,omitempty"`
+	// The types of subject that may hold it.
+	Holders []string `protobuf:"bytes,5,rep,name=holders,proto3" json:"holders,omitempty"`
+	// Whether it is the role of whoever holds none, which is never granted.
+	IsDefault bool `protobuf:"varint,6,opt,name=is_default,json=isDefault,proto3" json:"is_default,omitempty"`
+	// Whether a tenant always keeps a holder of it.
+	IsProtected bool `protobuf:"varint,7,opt,name=is_protected,json=isProtected,proto3" json:"is_protected,omitempty"`
+	// Whether a subject holds at most one of the roles with this mark.
+	IsExclusive bool `protobuf:"varint,8,opt,name=is_exclusive,json=isExclusive,proto3" json:"is_exclusive,omitempty"`
+	// Whether whoever asks may grant it: in the tenant, and in every scope.
+	MayGrant bool `protobuf:"varint,9,opt,name=may_grant,json=mayGrant,proto3" json:"may_grant,omitempty"`
+	// If not in the tenant: the scopes in which whoever asks may grant it.
+	MayGrantIn []string `protobuf:"bytes,10,rep,name=may_grant_in,json=mayGrantIn,proto3" json:"may_grant_in,omitempty"`
+	// If not in the tenant: the code of the refusal, such as "ACTOR_NOT_ALLOWED".
+	Refusal string `protobuf:"bytes,11,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	// If not in the tenant: why not.
+	RefusalText   string `protobuf:"bytes,12,opt,name=refusal_text,json=refusalText,proto3" json:"refusal_text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoleInfo) Reset() {
+	*x = RoleInfo{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoleInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoleInfo) ProtoMessage() {}
+
+func (x *RoleInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoleInfo.ProtoReflect.Descriptor instead.
+func (*RoleInfo) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RoleInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RoleInfo) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *RoleInfo) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
+func (x *RoleInfo) GetHeldIn() []string {
+	if x != nil {
+		return x.HeldIn
+	}
+	return nil
+}
+
+func (x *RoleInfo) GetHolders() []string {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+func (x *RoleInfo) GetIsDefault() bool {
+	if x != nil {
+		return x.IsDefault
+	}
+	return false
+}
+
+func (x *RoleInfo) GetIsProtected() bool {
+	if x != nil {
+		return x.IsProtected
+	}
+	return false
+}
+
+func (x *RoleInfo) GetIsExclusive() bool {
+	if x != nil {
+		return x.IsExclusive
+	}
+	return false
+}
+
+func (x *RoleInfo) GetMayGrant() bool {
+	if x != nil {
+		return x.MayGrant
+	}
+	return false
+}
+
+func (x *RoleInfo) GetMayGrantIn() []string {
+	if x != nil {
+		return x.MayGrantIn
+	}
+	return nil
+}
+
+func (x *RoleInfo) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
+func (x *RoleInfo) GetRefusalText() string {
+	if x != nil {
+		return x.RefusalText
+	}
+	return ""
+}
+
+// ListChangesRequest says which changes to list.
+type ListChangesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Only changes of what this subject holds. Empty: of any.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Only changes on behalf of this actor. Empty: of any, and the operator.
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Only changes of these kinds. Empty: of any.
+	Kinds []ChangeKind `protobuf:"varint,4,rep,packed,name=kinds,proto3,enum=usher.v1.ChangeKind" json:"kinds,omitempty"`
+	// Only changes at or after this time. Unset: from the first that is kept.
+	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	// Only changes before this time. Unset: to the newest.
+	Until *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	// Oldest first. Else newest first.
+	OldestFirst bool `protobuf:"varint,7,opt,name=oldest_first,json=oldestFirst,proto3" json:"oldest_first,omitempty"`
+	// At most so many, up to 1,000. 0: 100. There may be fewer on a page although there
+	// are more to come.
+	PageSize int32 `protobuf:"varint,8,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` or `previous_page_token` of another page, from a request with the
+	// same filter. Empty: the first page.
+	PageToken string `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The id of a tenant that has been deleted, from ListTenants, if there may be a new one of
+	// that name. 0: the tenant that there is, or else the last that there was.
+	TenantId      uint64 `protobuf:"varint,10,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChangesRequest) Reset() {
+	*x = ListChangesRequest{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChangesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChangesRequest) ProtoMessage() {}
+
+func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChangesRequest.ProtoReflect.Descriptor instead.
+func (*ListChangesRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListChangesRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListChangesRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ListChangesRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ListChangesRequest) GetKinds() []ChangeKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListChangesRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListChangesRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *ListChangesRequest) GetOldestFirst() bool {
+	if x != nil {
+		return x.OldestFirst
+	}
+	return false
+}
+
+func (x *ListChangesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListChangesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListChangesRequest) GetTenantId() uint64 {
+	if x != nil {
+		return x.TenantId
+	}
+	return 0
+}
+
+// ListChangesResponse is one page.
+type ListChangesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The changes.
+	Changes []*ChangeRecord `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// The token of the page behind this one. Empty: this was the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The token of the page before this one. Empty: this was the first.
+	PreviousPageToken string `protobuf:"bytes,3,opt,name=previous_page_token,json=previousPageToken,proto3" json:"previous_page_token,omitempty"`
+	// The revision of the data that this page shows.
+	Revision      string `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChangesResponse) Reset() {
+	*x = ListChangesResponse{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChangesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChangesResponse) ProtoMessage() {}
+
+func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChangesResponse.ProtoReflect.Descriptor instead.
+func (*ListChangesResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListChangesResponse) GetChanges() []*ChangeRecord {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *ListChangesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListChangesResponse) GetPreviousPageToken() string {
+	if x != nil {
+		return x.PreviousPageToken
+	}
+	return ""
+}
+
+func (x *ListChangesResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// ChangeRecord is the record of one change.
+type ChangeRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision of the write. The changes of one write share it.
+	Revision string `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The place in the write, from 0.
+	Position uint32 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	// When it was committed.
+	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	// What kind of change it is.
+	Kind ChangeKind `protobuf:"varint,4,opt,name=kind,proto3,enum=usher.v1.ChangeKind" json:"kind,omitempty"`
+	// On whose behalf. Unset: it was erased, or the server did it by itself.
+	//
+	// Types that are valid to be assigned to By:
+	//
+	//	*ChangeRecord_Actor
+	//	*ChangeRecord_Operator
+	By isChangeRecord_By `protobuf_oneof:"by"`
+	// Why. Empty: nothing was said, or it was erased.
+	Justification string `protobuf:"bytes,7,opt,name=justification,proto3" json:"justification,omitempty"`
+	// Of an assignment: what it was about. The state is that of the time of the change. The
+	// subject is empty if it was erased. Of CHANGE_KIND_PRIMARY_SET: who it is now, if anybody.
+	Assignment *Assignment `protobuf:"bytes,8,opt,name=assignment,proto3" json:"assignment,omitempty"`
+	// Of an assignment: its interval before. Unset: there was no such assignment.
+	Before *Interval `protobuf:"bytes,9,opt,name=before,proto3" json:"before,omitempty"`
+	// Of a toggle: which.
+	Toggle string `protobuf:"bytes,10,opt,name=toggle,proto3" json:"toggle,omitempty"`
+	// Of a toggle: how it stands then.
+	State ToggleState `protobuf:"varint,11,opt,name=state,proto3,enum=usher.v1.ToggleState" json:"state,omitempty"`
+	// Of a toggle: how it stood; unspecified if it had not been set.
+	StateBefore ToggleState `protobuf:"varint,12,opt,name=state_before,json=stateBefore,proto3,enum=usher.v1.ToggleState" json:"state_before,omitempty"`
+	// Of a tenant: the name and version of its catalog then.
+	Catalog string `protobuf:"bytes,13,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// Of a tenant: the version of its catalog then.
+	CatalogVersion uint32 `protobuf:"varint,14,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
+	// Of an erasure or trimming: how many records it was about.
+	RecordCount   uint64 `protobuf:"varint,15,opt,name=record_count,json=recordCount,proto3" json:"record_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeRecord) Reset() {
+	*x = ChangeRecord{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeRecord) ProtoMessage() {}
+
+func (x *ChangeRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeRecord.ProtoReflect.Descriptor instead.
+func (*ChangeRecord) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ChangeRecord) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *ChangeRecord) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *ChangeRecord) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *ChangeRecord) GetKind() ChangeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChangeKind_CHANGE_KIND_UNSPECIFIED
+}
+
+func (x *ChangeRecord) GetBy() isChangeRecord_By {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *ChangeRecord) GetActor() *Actor {
+	if x != nil {
+		if x, ok := x.By.(*ChangeRecord_Actor); ok {
+			return x.Actor
+		}
+	}
+	return nil
+}
+
+func (x *ChangeRecord) GetOperator() *Operator {
+	if x != nil {
+		if x, ok := x.By.(*ChangeRecord_Operator); ok {
+			return x.Operator
+		}
+	}
+	return nil
+}
+
+func (x *ChangeRecord) GetJustification() string {
+	if x != nil {
+		return x.Justification
+	}
+	return ""
+}
+
+func (x *ChangeRecord) GetAssignment() *Assignment {
+	if x != nil {
+		return x.Assignment
+	}
+	return nil
+}
+
+func (x *ChangeRecord) GetBefore() *Interval {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *ChangeRecord) GetToggle() string {
+	if x != nil {
+		return x.Toggle
+	}
+	return ""
+}
+
+func (x *ChangeRecord) GetState() ToggleState {
+	if x != nil {
+		return x.State
+	}
+	return ToggleState_TOGGLE_STATE_UNSPECIFIED
+}
+
+func (x *ChangeRecord) GetStateBefore() ToggleState {
+	if x != nil {
+		return x.StateBefore
+	}
+	return ToggleState_TOGGLE_STATE_UNSPECIFIED
+}
+
+func (x *ChangeRecord) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *ChangeRecord) GetCatalogVersion() uint32 {
+	if x != nil {
+		return x.CatalogVersion
+	}
+	return 0
+}
+
+func (x *ChangeRecord) GetRecordCount() uint64 {
+	if x != nil {
+		return x.RecordCount
+	}
+	return 0
+}
+
+type isChangeRecord_By interface {
+	isChangeRecord_By()
+}
+
+type ChangeRecord_Actor struct {
+	// A person inside the tenant.
+	Actor *Actor `protobuf:"bytes,5,opt,name=actor,proto3,oneof"`
+}
+
+type ChangeRecord_Operator struct {
+	// The staff of the installation.
+	Operator *Operator `protobuf:"bytes,6,opt,name=operator,proto3,oneof"`
+}
+
+func (*ChangeRecord_Actor) isChangeRecord_By() {}
+
+func (*ChangeRecord_Operator) isChangeRecord_By() {}
+
+// Interval is when an assignment is in force.
+type Interval struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From this instant on. Unset: from ever.
+	StartsAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
+	// Until just before this instant. Unset: without an end.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Interval) Reset() {
+	*x = Interval{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Interval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Interval) ProtoMessage() {}
+
+func (x *Interval) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Interval.ProtoReflect.Descriptor instead.
+func (*Interval) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Interval) GetStartsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartsAt
+	}
+	return nil
+}
+
+func (x *Interval) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// WatchChangesRequest says from where on to watch.
+type WatchChangesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The revision after which to begin: of a list, a write, or the last message that was
+	// received. Empty: now.
+	AfterRevision string `protobuf:"bytes,2,opt,name=after_revision,json=afterRevision,proto3" json:"after_revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchChangesRequest) Reset() {
+	*x = WatchChangesRequest{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchChangesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchChangesRequest) ProtoMessage() {}
+
+func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchChangesRequest.ProtoReflect.Descriptor instead.
+func (*WatchChangesRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *WatchChangesRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *WatchChangesRequest) GetAfterRevision() string {
+	if x != nil {
+		return x.AfterRevision
+	}
+	return ""
+}
+
+// WatchChangesResponse is some changes, or a sign of life.
+type WatchChangesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The changes: whole writes, oldest first. Empty: nothing has changed.
+	Changes []*ChangeRecord `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// The revision to go on after.
+	Revision      string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchChangesResponse) Reset() {
+	*x = WatchChangesResponse{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchChangesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchChangesResponse) ProtoMessage() {}
+
+func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchChangesResponse.ProtoReflect.Descriptor instead.
+func (*WatchChangesResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *WatchChangesResponse) GetChanges() []*ChangeRecord {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *WatchChangesResponse) GetRevision() string {
 	if x != nil {
 		return x.Revision
 	}
@@ -800,14 +4270,22 @@ type ListAssignmentsRequest struct {
 	PageSize int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The `next_page_token` of the page before, from a request with the same filter.
 	// Empty: the first page.
-	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only those that are in force or to come, and end before this instant: who is about to
+	// lose what. Unset: any.
+	EndsBefore *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=ends_before,json=endsBefore,proto3" json:"ends_before,omitempty"`
+	// The state of then instead of now. A time: the state after the last change at or before
+	// it, judged at that time. A revision: the state of that revision, judged at the time of
+	// its commit. What is not kept any more, or lies in the future, is OUT_OF_RANGE; the
+	// details name the limits. Unset: now.
+	AsOf          *AsOf `protobuf:"bytes,9,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListAssignmentsRequest) Reset() {
 	*x = ListAssignmentsRequest{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[8]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +4297,7 @@ func (x *ListAssignmentsRequest) String() string {
 func (*ListAssignmentsRequest) ProtoMessage() {}
 
 func (x *ListAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[8]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +4310,7 @@ func (x *ListAssignmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{8}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListAssignmentsRequest) GetTenant() string {
@@ -884,6 +4362,20 @@ func (x *ListAssignmentsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListAssignmentsRequest) GetEndsBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndsBefore
+	}
+	return nil
+}
+
+func (x *ListAssignmentsRequest) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 // ListAssignmentsResponse is one page. An assignment that qualifies throughout
 // appears on exactly one page.
 type ListAssignmentsResponse struct {
@@ -900,7 +4392,7 @@ type ListAssignmentsResponse struct {
 
 func (x *ListAssignmentsResponse) Reset() {
 	*x = ListAssignmentsResponse{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[9]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +4404,7 @@ func (x *ListAssignmentsResponse) String() string {
 func (*ListAssignmentsResponse) ProtoMessage() {}
 
 func (x *ListAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[9]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +4417,7 @@ func (x *ListAssignmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{9}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListAssignmentsResponse) GetAssignments() []*Assignment {
@@ -953,14 +4445,19 @@ func (x *ListAssignmentsResponse) GetRevision() string {
 type ListTogglesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant.
-	Tenant        string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The state of then instead of now. A time: the state after the last change at or before
+	// it, judged at that time. A revision: the state of that revision, judged at the time of
+	// its commit. What is not kept any more, or lies in the future, is OUT_OF_RANGE; the
+	// details name the limits. Unset: now.
+	AsOf          *AsOf `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTogglesRequest) Reset() {
 	*x = ListTogglesRequest{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[10]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -972,7 +4469,7 @@ func (x *ListTogglesRequest) String() string {
 func (*ListTogglesRequest) ProtoMessage() {}
 
 func (x *ListTogglesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[10]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -985,7 +4482,7 @@ func (x *ListTogglesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTogglesRequest.ProtoReflect.Descriptor instead.
 func (*ListTogglesRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{10}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListTogglesRequest) GetTenant() string {
@@ -993,6 +4490,13 @@ func (x *ListTogglesRequest) GetTenant() string {
 		return x.Tenant
 	}
 	return ""
+}
+
+func (x *ListTogglesRequest) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
 }
 
 // ListTogglesResponse is every toggle of the tenant's catalog.
@@ -1008,7 +4512,7 @@ type ListTogglesResponse struct {
 
 func (x *ListTogglesResponse) Reset() {
 	*x = ListTogglesResponse{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[11]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +4524,7 @@ func (x *ListTogglesResponse) String() string {
 func (*ListTogglesResponse) ProtoMessage() {}
 
 func (x *ListTogglesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[11]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +4537,7 @@ func (x *ListTogglesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTogglesResponse.ProtoReflect.Descriptor instead.
 func (*ListTogglesResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{11}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListTogglesResponse) GetToggles() []*Toggle {
@@ -1071,7 +4575,7 @@ type Toggle struct {
 
 func (x *Toggle) Reset() {
 	*x = Toggle{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[12]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +4587,7 @@ func (x *Toggle) String() string {
 func (*Toggle) ProtoMessage() {}
 
 func (x *Toggle) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[12]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +4600,7 @@ func (x *Toggle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Toggle.ProtoReflect.Descriptor instead.
 func (*Toggle) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{12}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Toggle) GetName() string {
@@ -1150,7 +4654,29 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\asubject\x18\x01 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x12;\n" +
 	"\x06groups\x18\x02 \x03(\tB#\xbaH \x92\x01\x1d\x10d\"\x19r\x17(\x80\x022\x12^group:[^\\p{Cc}]+$R\x06groups\"\n" +
 	"\n" +
-	"\bOperator\"\xc8\x04\n" +
+	"\bOperator\"\xb6\x01\n" +
+	"\aWarning\x12)\n" +
+	"\x04code\x18\x01 \x01(\x0e2\x15.usher.v1.WarningCodeR\x04code\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x122\n" +
+	"\x05texts\x18\x03 \x03(\v2\x1c.usher.v1.Warning.TextsEntryR\x05texts\x1a8\n" +
+	"\n" +
+	"TextsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd2\x01\n" +
+	"\x06Remedy\x12(\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x14.usher.v1.RemedyKindR\x04kind\x121\n" +
+	"\x05texts\x18\x02 \x03(\v2\x1b.usher.v1.Remedy.TextsEntryR\x05texts\x12\x16\n" +
+	"\x06fields\x18\x03 \x03(\tR\x06fields\x12\x19\n" +
+	"\bfiled_by\x18\x04 \x01(\tR\afiledBy\x1a8\n" +
+	"\n" +
+	"TextsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x82\x01\n" +
+	"\x04AsOf\x12B\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00H\x00R\x04time\x12%\n" +
+	"\brevision\x18\x02 \x01(\tB\a\xbaH\x04r\x02(@H\x00R\brevisionB\x0f\n" +
+	"\x06moment\x12\x05\xbaH\x02\b\x01\"\xda\x05\n" +
 	"\fGrantRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12E\n" +
 	"\asubject\x18\x02 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x121\n" +
@@ -1163,14 +4689,20 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\texpiresAt\x12'\n" +
 	"\x05actor\x18\a \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
 	"\boperator\x18\b \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12<\n" +
-	"\rjustification\x18\t \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustificationB\x04\n" +
-	"\x02by\"\x8e\x01\n" +
+	"\rjustification\x18\t \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\x125\n" +
+	"\n" +
+	"request_id\x18\n" +
+	" \x01(\tB\x16\xbaH\x13r\x11(\x80\x012\f^[^\\p{Cc}]*$R\trequestId\x124\n" +
+	"\x11expected_revision\x18\v \x01(\tB\a\xbaH\x04r\x02(@R\x10expectedRevision\x12#\n" +
+	"\rvalidate_only\x18\f \x01(\bR\fvalidateOnlyB\x04\n" +
+	"\x02by\"\xbd\x01\n" +
 	"\rGrantResponse\x12+\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x124\n" +
 	"\n" +
 	"assignment\x18\x03 \x01(\v2\x14.usher.v1.AssignmentR\n" +
-	"assignment\"\xd1\x03\n" +
+	"assignment\x12-\n" +
+	"\bwarnings\x18\x04 \x03(\v2\x11.usher.v1.WarningR\bwarnings\"\xe3\x04\n" +
 	"\rRevokeRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12E\n" +
 	"\asubject\x18\x02 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x121\n" +
@@ -1181,13 +4713,19 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"everywhere\x12'\n" +
 	"\x05actor\x18\x06 \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
 	"\boperator\x18\a \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12<\n" +
-	"\rjustification\x18\b \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustificationB\x04\n" +
-	"\x02by\"\xb6\x01\n" +
+	"\rjustification\x18\b \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\x125\n" +
+	"\n" +
+	"request_id\x18\t \x01(\tB\x16\xbaH\x13r\x11(\x80\x012\f^[^\\p{Cc}]*$R\trequestId\x124\n" +
+	"\x11expected_revision\x18\n" +
+	" \x01(\tB\a\xbaH\x04r\x02(@R\x10expectedRevision\x12#\n" +
+	"\rvalidate_only\x18\v \x01(\bR\fvalidateOnlyB\x04\n" +
+	"\x02by\"\xe5\x01\n" +
 	"\x0eRevokeResponse\x12+\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x122\n" +
 	"\tremaining\x18\x03 \x03(\v2\x14.usher.v1.AssignmentR\tremaining\x12'\n" +
-	"\x0fremaining_count\x18\x04 \x01(\x05R\x0eremainingCount\"\xab\x03\n" +
+	"\x0fremaining_count\x18\x04 \x01(\x05R\x0eremainingCount\x12-\n" +
+	"\bwarnings\x18\x05 \x03(\v2\x11.usher.v1.WarningR\bwarnings\"\xbd\x04\n" +
 	"\x10SetToggleRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x125\n" +
 	"\x06toggle\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x06toggle\x12~\n" +
@@ -1195,11 +4733,253 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\x10set_toggle.state\x12'say TOGGLE_STATE_ON or TOGGLE_STATE_OFF\x1a\tthis != 0\x82\x01\x02\x10\x01R\x05state\x12'\n" +
 	"\x05actor\x18\x04 \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
 	"\boperator\x18\x05 \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12<\n" +
-	"\rjustification\x18\x06 \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustificationB\x04\n" +
-	"\x02by\"\\\n" +
+	"\rjustification\x18\x06 \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\x125\n" +
+	"\n" +
+	"request_id\x18\a \x01(\tB\x16\xbaH\x13r\x11(\x80\x012\f^[^\\p{Cc}]*$R\trequestId\x124\n" +
+	"\x11expected_revision\x18\b \x01(\tB\a\xbaH\x04r\x02(@R\x10expectedRevision\x12#\n" +
+	"\rvalidate_only\x18\t \x01(\bR\fvalidateOnlyB\x04\n" +
+	"\x02by\"\x8b\x01\n" +
 	"\x11SetToggleResponse\x12+\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision\"\xae\x03\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x12-\n" +
+	"\bwarnings\x18\x03 \x03(\v2\x11.usher.v1.WarningR\bwarnings\"\x97\x06\n" +
+	"\x11ChangeRoleRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12E\n" +
+	"\asubject\x18\x02 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x121\n" +
+	"\x04from\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04from\x12-\n" +
+	"\x02to\x18\x04 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x02to\x12M\n" +
+	"\x06scopes\x18\x05 \x03(\tB5\xbaH2\x92\x01/\x10\xe8\a\x18\x01\"(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\x06scopes\x12I\n" +
+	"\tstarts_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\bstartsAt\x12K\n" +
+	"\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\texpiresAt\x12'\n" +
+	"\x05actor\x18\b \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
+	"\boperator\x18\t \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12<\n" +
+	"\rjustification\x18\n" +
+	" \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\x125\n" +
+	"\n" +
+	"request_id\x18\v \x01(\tB\x16\xbaH\x13r\x11(\x80\x012\f^[^\\p{Cc}]*$R\trequestId\x124\n" +
+	"\x11expected_revision\x18\f \x01(\tB\a\xbaH\x04r\x02(@R\x10expectedRevision\x12#\n" +
+	"\rvalidate_only\x18\r \x01(\bR\fvalidateOnlyB\x04\n" +
+	"\x02by\"\xc4\x01\n" +
+	"\x12ChangeRoleResponse\x12+\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x126\n" +
+	"\vassignments\x18\x03 \x03(\v2\x14.usher.v1.AssignmentR\vassignments\x12-\n" +
+	"\bwarnings\x18\x04 \x03(\v2\x11.usher.v1.WarningR\bwarnings\"\xd1\x03\n" +
+	"\x14RemoveSubjectRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12E\n" +
+	"\asubject\x18\x02 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x12'\n" +
+	"\x05actor\x18\x03 \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
+	"\boperator\x18\x04 \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12<\n" +
+	"\rjustification\x18\x05 \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\x125\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tB\x16\xbaH\x13r\x11(\x80\x012\f^[^\\p{Cc}]*$R\trequestId\x124\n" +
+	"\x11expected_revision\x18\a \x01(\tB\a\xbaH\x04r\x02(@R\x10expectedRevision\x12#\n" +
+	"\rvalidate_only\x18\b \x01(\bR\fvalidateOnlyB\x04\n" +
+	"\x02by\"\xb4\x01\n" +
+	"\x15RemoveSubjectResponse\x12+\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x12#\n" +
+	"\rremoved_count\x18\x03 \x01(\x05R\fremovedCount\x12-\n" +
+	"\bwarnings\x18\x04 \x03(\v2\x11.usher.v1.WarningR\bwarnings\"\xde\x02\n" +
+	"\x03Act\x12*\n" +
+	"\x05grant\x18\x01 \x01(\v2\x12.usher.v1.GrantActH\x00R\x05grant\x12-\n" +
+	"\x06revoke\x18\x02 \x01(\v2\x13.usher.v1.RevokeActH\x00R\x06revoke\x12:\n" +
+	"\vchange_role\x18\x03 \x01(\v2\x17.usher.v1.ChangeRoleActH\x00R\n" +
+	"changeRole\x12C\n" +
+	"\x0eremove_subject\x18\x04 \x01(\v2\x1a.usher.v1.RemoveSubjectActH\x00R\rremoveSubject\x127\n" +
+	"\n" +
+	"set_toggle\x18\x05 \x01(\v2\x16.usher.v1.SetToggleActH\x00R\tsetToggle\x124\n" +
+	"\x11expected_revision\x18\x06 \x01(\tB\a\xbaH\x04r\x02(@R\x10expectedRevisionB\f\n" +
+	"\x03act\x12\x05\xbaH\x02\b\x01\"\xe2\x02\n" +
+	"\bGrantAct\x12E\n" +
+	"\asubject\x18\x01 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x121\n" +
+	"\x04role\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04role\x12D\n" +
+	"\x05scope\x18\x03 \x01(\tB.\xbaH+r)(\x80\x022$^([a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+)?$R\x05scope\x12I\n" +
+	"\tstarts_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\bstartsAt\x12K\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\texpiresAt\"\xeb\x01\n" +
+	"\tRevokeAct\x12E\n" +
+	"\asubject\x18\x01 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x121\n" +
+	"\x04role\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04role\x12D\n" +
+	"\x05scope\x18\x03 \x01(\tB.\xbaH+r)(\x80\x022$^([a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+)?$R\x05scope\x12\x1e\n" +
+	"\n" +
+	"everywhere\x18\x04 \x01(\bR\n" +
+	"everywhere\"\x9f\x03\n" +
+	"\rChangeRoleAct\x12E\n" +
+	"\asubject\x18\x01 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x121\n" +
+	"\x04from\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04from\x12-\n" +
+	"\x02to\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x02to\x12M\n" +
+	"\x06scopes\x18\x04 \x03(\tB5\xbaH2\x92\x01/\x10\xe8\a\x18\x01\"(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\x06scopes\x12I\n" +
+	"\tstarts_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\bstartsAt\x12K\n" +
+	"\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\texpiresAt\"Y\n" +
+	"\x10RemoveSubjectAct\x12E\n" +
+	"\asubject\x18\x01 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\"\xca\x01\n" +
+	"\fSetToggleAct\x125\n" +
+	"\x06toggle\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x06toggle\x12\x82\x01\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x15.usher.v1.ToggleStateBU\xbaHR\xba\x01J\n" +
+	"\x14set_toggle_act.state\x12'say TOGGLE_STATE_ON or TOGGLE_STATE_OFF\x1a\tthis != 0\x82\x01\x02\x10\x01R\x05state\"\x81\x03\n" +
+	"\x11BatchWriteRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12.\n" +
+	"\x04acts\x18\x02 \x03(\v2\r.usher.v1.ActB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x04acts\x12'\n" +
+	"\x05actor\x18\x03 \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
+	"\boperator\x18\x04 \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12<\n" +
+	"\rjustification\x18\x05 \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\x125\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tB\x16\xbaH\x13r\x11(\x80\x012\f^[^\\p{Cc}]*$R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnlyB\x04\n" +
+	"\x02by\"\xbb\x01\n" +
+	"\x12BatchWriteResponse\x12+\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x12-\n" +
+	"\boutcomes\x18\x03 \x03(\x0e2\x11.usher.v1.OutcomeR\boutcomes\x12-\n" +
+	"\bwarnings\x18\x04 \x03(\v2\x11.usher.v1.WarningR\bwarnings\"\xe3\x02\n" +
+	"\x14PreviewChangeRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12,\n" +
+	"\x04acts\x18\x02 \x03(\v2\r.usher.v1.ActB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x04acts\x12'\n" +
+	"\x0fcatalog_version\x18\x03 \x01(\rR\x0ecatalogVersion\x12'\n" +
+	"\x05actor\x18\x04 \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
+	"\boperator\x18\x05 \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12'\n" +
+	"\tpage_size\x18\x06 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageTokenB\x04\n" +
+	"\x02by\"\x9e\x02\n" +
+	"\x15PreviewChangeResponse\x12-\n" +
+	"\x06counts\x18\x01 \x03(\v2\x15.usher.v1.EffectCountR\x06counts\x121\n" +
+	"\aeffects\x18\x02 \x03(\v2\x17.usher.v1.SubjectEffectR\aeffects\x120\n" +
+	"\tconflicts\x18\x03 \x03(\v2\x12.usher.v1.ConflictR\tconflicts\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\tR\brevision\x12-\n" +
+	"\bwarnings\x18\x06 \x03(\v2\x11.usher.v1.WarningR\bwarnings\"s\n" +
+	"\vEffectCount\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x1e\n" +
+	"\n" +
+	"permission\x18\x02 \x01(\tR\n" +
+	"permission\x12\x18\n" +
+	"\againing\x18\x03 \x01(\x05R\againing\x12\x16\n" +
+	"\x06losing\x18\x04 \x01(\x05R\x06losing\"w\n" +
+	"\rSubjectEffect\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12'\n" +
+	"\x06gained\x18\x02 \x03(\v2\x0f.usher.v1.ReachR\x06gained\x12#\n" +
+	"\x04lost\x18\x03 \x03(\v2\x0f.usher.v1.ReachR\x04lost\"\xf8\x01\n" +
+	"\x05Reach\x12\x1e\n" +
+	"\n" +
+	"permission\x18\x01 \x01(\tR\n" +
+	"permission\x12\x18\n" +
+	"\x06tenant\x18\x02 \x01(\bH\x00R\x06tenant\x12\x16\n" +
+	"\x05scope\x18\x03 \x01(\tH\x00R\x05scope\x12+\n" +
+	"\x11any_scope_of_type\x18\x04 \x01(\tH\x00R\x0eanyScopeOfType\x12\x12\n" +
+	"\x03own\x18\x05 \x01(\bH\x00R\x03own\x12!\n" +
+	"\vresource_id\x18\b \x01(\tH\x00R\n" +
+	"resourceId\x12\x1c\n" +
+	"\tcondition\x18\x06 \x01(\tR\tcondition\x12\x12\n" +
+	"\x04role\x18\a \x01(\tR\x04roleB\a\n" +
+	"\x05where\"\x93\x01\n" +
+	"\bConflict\x126\n" +
+	"\n" +
+	"assignment\x18\x01 \x01(\v2\x14.usher.v1.AssignmentH\x00R\n" +
+	"assignment\x12\x18\n" +
+	"\x06toggle\x18\x02 \x01(\tH\x00R\x06toggle\x12\x18\n" +
+	"\x06tenant\x18\x04 \x01(\bH\x00R\x06tenant\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04textB\a\n" +
+	"\x05about\"\xa5\x03\n" +
+	"\x1eSetPrimaryAdministratorRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12E\n" +
+	"\asubject\x18\x02 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x12'\n" +
+	"\x05actor\x18\x03 \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
+	"\boperator\x18\x04 \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12<\n" +
+	"\rjustification\x18\x05 \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\x125\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tB\x16\xbaH\x13r\x11(\x80\x012\f^[^\\p{Cc}]*$R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnlyB\x04\n" +
+	"\x02by\"j\n" +
+	"\x1fSetPrimaryAdministratorResponse\x12+\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xd7\x01\n" +
+	"\x10ListRolesRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12'\n" +
+	"\x05actor\x18\x02 \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
+	"\boperator\x18\x03 \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12\x1f\n" +
+	"\x06locale\x18\x04 \x01(\tB\a\xbaH\x04r\x02(@R\x06localeB\x04\n" +
+	"\x02by\"Y\n" +
+	"\x11ListRolesResponse\x12(\n" +
+	"\x05roles\x18\x01 \x03(\v2\x12.usher.v1.RoleInfoR\x05roles\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xe2\x02\n" +
+	"\bRoleInfo\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x18\n" +
+	"\aaliases\x18\x03 \x03(\tR\aaliases\x12\x17\n" +
+	"\aheld_in\x18\x04 \x03(\tR\x06heldIn\x12\x18\n" +
+	"\aholders\x18\x05 \x03(\tR\aholders\x12\x1d\n" +
+	"\n" +
+	"is_default\x18\x06 \x01(\bR\tisDefault\x12!\n" +
+	"\fis_protected\x18\a \x01(\bR\visProtected\x12!\n" +
+	"\fis_exclusive\x18\b \x01(\bR\visExclusive\x12\x1b\n" +
+	"\tmay_grant\x18\t \x01(\bR\bmayGrant\x12 \n" +
+	"\fmay_grant_in\x18\n" +
+	" \x03(\tR\n" +
+	"mayGrantIn\x12\x18\n" +
+	"\arefusal\x18\v \x01(\tR\arefusal\x12!\n" +
+	"\frefusal_text\x18\f \x01(\tR\vrefusalText\"\xbe\x04\n" +
+	"\x12ListChangesRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12H\n" +
+	"\asubject\x18\x02 \x01(\tB.\xbaH+r)(\x80\x022$^([a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+)?$R\asubject\x12D\n" +
+	"\x05actor\x18\x03 \x01(\tB.\xbaH+r)(\x80\x022$^([a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+)?$R\x05actor\x12;\n" +
+	"\x05kinds\x18\x04 \x03(\x0e2\x14.usher.v1.ChangeKindB\x0f\xbaH\f\x92\x01\t\x10 \"\x05\x82\x01\x02\x10\x01R\x05kinds\x12B\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\x05since\x12B\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\x05until\x12!\n" +
+	"\foldest_first\x18\a \x01(\bR\voldestFirst\x12'\n" +
+	"\tpage_size\x18\b \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\t \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageToken\x12\x1b\n" +
+	"\ttenant_id\x18\n" +
+	" \x01(\x04R\btenantId\"\xbb\x01\n" +
+	"\x13ListChangesResponse\x120\n" +
+	"\achanges\x18\x01 \x03(\v2\x16.usher.v1.ChangeRecordR\achanges\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12.\n" +
+	"\x13previous_page_token\x18\x03 \x01(\tR\x11previousPageToken\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\tR\brevision\"\xee\x04\n" +
+	"\fChangeRecord\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\rR\bposition\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12(\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x14.usher.v1.ChangeKindR\x04kind\x12'\n" +
+	"\x05actor\x18\x05 \x01(\v2\x0f.usher.v1.ActorH\x00R\x05actor\x120\n" +
+	"\boperator\x18\x06 \x01(\v2\x12.usher.v1.OperatorH\x00R\boperator\x12$\n" +
+	"\rjustification\x18\a \x01(\tR\rjustification\x124\n" +
+	"\n" +
+	"assignment\x18\b \x01(\v2\x14.usher.v1.AssignmentR\n" +
+	"assignment\x12*\n" +
+	"\x06before\x18\t \x01(\v2\x12.usher.v1.IntervalR\x06before\x12\x16\n" +
+	"\x06toggle\x18\n" +
+	" \x01(\tR\x06toggle\x12+\n" +
+	"\x05state\x18\v \x01(\x0e2\x15.usher.v1.ToggleStateR\x05state\x128\n" +
+	"\fstate_before\x18\f \x01(\x0e2\x15.usher.v1.ToggleStateR\vstateBefore\x12\x18\n" +
+	"\acatalog\x18\r \x01(\tR\acatalog\x12'\n" +
+	"\x0fcatalog_version\x18\x0e \x01(\rR\x0ecatalogVersion\x12!\n" +
+	"\frecord_count\x18\x0f \x01(\x04R\vrecordCountB\x04\n" +
+	"\x02by\"~\n" +
+	"\bInterval\x127\n" +
+	"\tstarts_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bstartsAt\x129\n" +
+	"\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x88\x01\n" +
+	"\x13WatchChangesRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12.\n" +
+	"\x0eafter_revision\x18\x02 \x01(\tB\a\xbaH\x04r\x02(@R\rafterRevision\"d\n" +
+	"\x14WatchChangesResponse\x120\n" +
+	"\achanges\x18\x01 \x03(\v2\x16.usher.v1.ChangeRecordR\achanges\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xa2\x04\n" +
 	"\x16ListAssignmentsRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12H\n" +
 	"\asubject\x18\x02 \x01(\tB.\xbaH+r)(\x80\x022$^([a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+)?$R\asubject\x124\n" +
@@ -1209,13 +4989,18 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x06 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageToken\"\x95\x01\n" +
+	"page_token\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageToken\x12M\n" +
+	"\vends_before\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n" +
+	"\x1a\x06\b\x80\xb2\xf8\x84\x1b*\x00R\n" +
+	"endsBefore\x12#\n" +
+	"\x05as_of\x18\t \x01(\v2\x0e.usher.v1.AsOfR\x04asOf\"\x95\x01\n" +
 	"\x17ListAssignmentsResponse\x126\n" +
 	"\vassignments\x18\x01 \x03(\v2\x14.usher.v1.AssignmentR\vassignments\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\tR\brevision\"W\n" +
+	"\brevision\x18\x03 \x01(\tR\brevision\"|\n" +
 	"\x12ListTogglesRequest\x12A\n" +
-	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\"]\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12#\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x0e.usher.v1.AsOfR\x04asOf\"]\n" +
 	"\x13ListTogglesResponse\x12*\n" +
 	"\atoggles\x18\x01 \x03(\v2\x10.usher.v1.ToggleR\atoggles\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\"\xad\x02\n" +
@@ -1233,13 +5018,51 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOUTCOME_CHANGED\x10\x01\x12\x15\n" +
-	"\x11OUTCOME_UNCHANGED\x10\x022\xef\x02\n" +
+	"\x11OUTCOME_UNCHANGED\x10\x02*u\n" +
+	"\vWarningCode\x12\x1c\n" +
+	"\x18WARNING_CODE_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19WARNING_CODE_MANY_HOLDERS\x10\x01\x12)\n" +
+	"%WARNING_CODE_NO_PRIMARY_ADMINISTRATOR\x10\x02*\x80\x02\n" +
+	"\n" +
+	"RemedyKind\x12\x1b\n" +
+	"\x17REMEDY_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18REMEDY_KIND_ASK_SOMEBODY\x10\x01\x12\x1f\n" +
+	"\x1bREMEDY_KIND_CORRECT_REQUEST\x10\x02\x12\x1c\n" +
+	"\x18REMEDY_KIND_REVOKE_FIRST\x10\x03\x12#\n" +
+	"\x1fREMEDY_KIND_GRANT_ANOTHER_FIRST\x10\x04\x12\x1f\n" +
+	"\x1bREMEDY_KIND_SUPPORT_REQUEST\x10\x05\x12\x1c\n" +
+	"\x18REMEDY_KIND_INVITE_AGAIN\x10\x06\x12\x14\n" +
+	"\x10REMEDY_KIND_NONE\x10\a*\xea\x02\n" +
+	"\n" +
+	"ChangeKind\x12\x1b\n" +
+	"\x17CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aCHANGE_KIND_ASSIGNMENT_SET\x10\x01\x12\"\n" +
+	"\x1eCHANGE_KIND_ASSIGNMENT_REMOVED\x10\x02\x12\"\n" +
+	"\x1eCHANGE_KIND_ASSIGNMENT_CLEARED\x10\x03\x12\x1a\n" +
+	"\x16CHANGE_KIND_TOGGLE_SET\x10\x04\x12\x1e\n" +
+	"\x1aCHANGE_KIND_TENANT_CREATED\x10\x05\x12\x1e\n" +
+	"\x1aCHANGE_KIND_TENANT_UPDATED\x10\x06\x12\x1e\n" +
+	"\x1aCHANGE_KIND_TENANT_DELETED\x10\a\x12\x1b\n" +
+	"\x17CHANGE_KIND_PRIMARY_SET\x10\b\x12\x1e\n" +
+	"\x1aCHANGE_KIND_SUBJECT_ERASED\x10\t\x12\x1e\n" +
+	"\x1aCHANGE_KIND_RECORD_TRIMMED\x10\n" +
+	"2\xf8\a\n" +
 	"\fAdminService\x128\n" +
 	"\x05Grant\x12\x16.usher.v1.GrantRequest\x1a\x17.usher.v1.GrantResponse\x12;\n" +
 	"\x06Revoke\x12\x17.usher.v1.RevokeRequest\x1a\x18.usher.v1.RevokeResponse\x12D\n" +
-	"\tSetToggle\x12\x1a.usher.v1.SetToggleRequest\x1a\x1b.usher.v1.SetToggleResponse\x12V\n" +
+	"\tSetToggle\x12\x1a.usher.v1.SetToggleRequest\x1a\x1b.usher.v1.SetToggleResponse\x12G\n" +
+	"\n" +
+	"ChangeRole\x12\x1b.usher.v1.ChangeRoleRequest\x1a\x1c.usher.v1.ChangeRoleResponse\x12P\n" +
+	"\rRemoveSubject\x12\x1e.usher.v1.RemoveSubjectRequest\x1a\x1f.usher.v1.RemoveSubjectResponse\x12G\n" +
+	"\n" +
+	"BatchWrite\x12\x1b.usher.v1.BatchWriteRequest\x1a\x1c.usher.v1.BatchWriteResponse\x12P\n" +
+	"\rPreviewChange\x12\x1e.usher.v1.PreviewChangeRequest\x1a\x1f.usher.v1.PreviewChangeResponse\x12n\n" +
+	"\x17SetPrimaryAdministrator\x12(.usher.v1.SetPrimaryAdministratorRequest\x1a).usher.v1.SetPrimaryAdministratorResponse\x12D\n" +
+	"\tListRoles\x12\x1a.usher.v1.ListRolesRequest\x1a\x1b.usher.v1.ListRolesResponse\x12V\n" +
 	"\x0fListAssignments\x12 .usher.v1.ListAssignmentsRequest\x1a!.usher.v1.ListAssignmentsResponse\x12J\n" +
-	"\vListToggles\x12\x1c.usher.v1.ListTogglesRequest\x1a\x1d.usher.v1.ListTogglesResponseB1Z/github.com/usher-pdp/usher/gen/usher/v1;usherv1b\x06proto3"
+	"\vListToggles\x12\x1c.usher.v1.ListTogglesRequest\x1a\x1d.usher.v1.ListTogglesResponse\x12J\n" +
+	"\vListChanges\x12\x1c.usher.v1.ListChangesRequest\x1a\x1d.usher.v1.ListChangesResponse\x12O\n" +
+	"\fWatchChanges\x12\x1d.usher.v1.WatchChangesRequest\x1a\x1e.usher.v1.WatchChangesResponse0\x01B1Z/github.com/usher-pdp/usher/gen/usher/v1;usherv1b\x06proto3"
 
 var (
 	file_usher_v1_admin_service_proto_rawDescOnce sync.Once
@@ -1253,65 +5076,187 @@ func file_usher_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_usher_v1_admin_service_proto_rawDescData
 }
 
-var file_usher_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_usher_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_usher_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_usher_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_usher_v1_admin_service_proto_goTypes = []any{
-	(Outcome)(0),                    // 0: usher.v1.Outcome
-	(*Actor)(nil),                   // 1: usher.v1.Actor
-	(*Operator)(nil),                // 2: usher.v1.Operator
-	(*GrantRequest)(nil),            // 3: usher.v1.GrantRequest
-	(*GrantResponse)(nil),           // 4: usher.v1.GrantResponse
-	(*RevokeRequest)(nil),           // 5: usher.v1.RevokeRequest
-	(*RevokeResponse)(nil),          // 6: usher.v1.RevokeResponse
-	(*SetToggleRequest)(nil),        // 7: usher.v1.SetToggleRequest
-	(*SetToggleResponse)(nil),       // 8: usher.v1.SetToggleResponse
-	(*ListAssignmentsRequest)(nil),  // 9: usher.v1.ListAssignmentsRequest
-	(*ListAssignmentsResponse)(nil), // 10: usher.v1.ListAssignmentsResponse
-	(*ListTogglesRequest)(nil),      // 11: usher.v1.ListTogglesRequest
-	(*ListTogglesResponse)(nil),     // 12: usher.v1.ListTogglesResponse
-	(*Toggle)(nil),                  // 13: usher.v1.Toggle
-	nil,                             // 14: usher.v1.Toggle.TitlesEntry
-	(*timestamppb.Timestamp)(nil),   // 15: google.protobuf.Timestamp
-	(*Assignment)(nil),              // 16: usher.v1.Assignment
-	(ToggleState)(0),                // 17: usher.v1.ToggleState
-	(AssignmentState)(0),            // 18: usher.v1.AssignmentState
+	(Outcome)(0),                            // 0: usher.v1.Outcome
+	(WarningCode)(0),                        // 1: usher.v1.WarningCode
+	(RemedyKind)(0),                         // 2: usher.v1.RemedyKind
+	(ChangeKind)(0),                         // 3: usher.v1.ChangeKind
+	(*Actor)(nil),                           // 4: usher.v1.Actor
+	(*Operator)(nil),                        // 5: usher.v1.Operator
+	(*Warning)(nil),                         // 6: usher.v1.Warning
+	(*Remedy)(nil),                          // 7: usher.v1.Remedy
+	(*AsOf)(nil),                            // 8: usher.v1.AsOf
+	(*GrantRequest)(nil),                    // 9: usher.v1.GrantRequest
+	(*GrantResponse)(nil),                   // 10: usher.v1.GrantResponse
+	(*RevokeRequest)(nil),                   // 11: usher.v1.RevokeRequest
+	(*RevokeResponse)(nil),                  // 12: usher.v1.RevokeResponse
+	(*SetToggleRequest)(nil),                // 13: usher.v1.SetToggleRequest
+	(*SetToggleResponse)(nil),               // 14: usher.v1.SetToggleResponse
+	(*ChangeRoleRequest)(nil),               // 15: usher.v1.ChangeRoleRequest
+	(*ChangeRoleResponse)(nil),              // 16: usher.v1.ChangeRoleResponse
+	(*RemoveSubjectRequest)(nil),            // 17: usher.v1.RemoveSubjectRequest
+	(*RemoveSubjectResponse)(nil),           // 18: usher.v1.RemoveSubjectResponse
+	(*Act)(nil),                             // 19: usher.v1.Act
+	(*GrantAct)(nil),                        // 20: usher.v1.GrantAct
+	(*RevokeAct)(nil),                       // 21: usher.v1.RevokeAct
+	(*ChangeRoleAct)(nil),                   // 22: usher.v1.ChangeRoleAct
+	(*RemoveSubjectAct)(nil),                // 23: usher.v1.RemoveSubjectAct
+	(*SetToggleAct)(nil),                    // 24: usher.v1.SetToggleAct
+	(*BatchWriteRequest)(nil),               // 25: usher.v1.BatchWriteRequest
+	(*BatchWriteResponse)(nil),              // 26: usher.v1.BatchWriteResponse
+	(*PreviewChangeRequest)(nil),            // 27: usher.v1.PreviewChangeRequest
+	(*PreviewChangeResponse)(nil),           // 28: usher.v1.PreviewChangeResponse
+	(*EffectCount)(nil),                     // 29: usher.v1.EffectCount
+	(*SubjectEffect)(nil),                   // 30: usher.v1.SubjectEffect
+	(*Reach)(nil),                           // 31: usher.v1.Reach
+	(*Conflict)(nil),                        // 32: usher.v1.Conflict
+	(*SetPrimaryAdministratorRequest)(nil),  // 33: usher.v1.SetPrimaryAdministratorRequest
+	(*SetPrimaryAdministratorResponse)(nil), // 34: usher.v1.SetPrimaryAdministratorResponse
+	(*ListRolesRequest)(nil),                // 35: usher.v1.ListRolesRequest
+	(*ListRolesResponse)(nil),               // 36: usher.v1.ListRolesResponse
+	(*RoleInfo)(nil),                        // 37: usher.v1.RoleInfo
+	(*ListChangesRequest)(nil),              // 38: usher.v1.ListChangesRequest
+	(*ListChangesResponse)(nil),             // 39: usher.v1.ListChangesResponse
+	(*ChangeRecord)(nil),                    // 40: usher.v1.ChangeRecord
+	(*Interval)(nil),                        // 41: usher.v1.Interval
+	(*WatchChangesRequest)(nil),             // 42: usher.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),            // 43: usher.v1.WatchChangesResponse
+	(*ListAssignmentsRequest)(nil),          // 44: usher.v1.ListAssignmentsRequest
+	(*ListAssignmentsResponse)(nil),         // 45: usher.v1.ListAssignmentsResponse
+	(*ListTogglesRequest)(nil),              // 46: usher.v1.ListTogglesRequest
+	(*ListTogglesResponse)(nil),             // 47: usher.v1.ListTogglesResponse
+	(*Toggle)(nil),                          // 48: usher.v1.Toggle
+	nil,                                     // 49: usher.v1.Warning.TextsEntry
+	nil,                                     // 50: usher.v1.Remedy.TextsEntry
+	nil,                                     // 51: usher.v1.Toggle.TitlesEntry
+	(*timestamppb.Timestamp)(nil),           // 52: google.protobuf.Timestamp
+	(*Assignment)(nil),                      // 53: usher.v1.Assignment
+	(ToggleState)(0),                        // 54: usher.v1.ToggleState
+	(AssignmentState)(0),                    // 55: usher.v1.AssignmentState
 }
 var file_usher_v1_admin_service_proto_depIdxs = []int32{
-	15, // 0: usher.v1.GrantRequest.starts_at:type_name -> google.protobuf.Timestamp
-	15, // 1: usher.v1.GrantRequest.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 2: usher.v1.GrantRequest.actor:type_name -> usher.v1.Actor
-	2,  // 3: usher.v1.GrantRequest.operator:type_name -> usher.v1.Operator
-	0,  // 4: usher.v1.GrantResponse.outcome:type_name -> usher.v1.Outcome
-	16, // 5: usher.v1.GrantResponse.assignment:type_name -> usher.v1.Assignment
-	1,  // 6: usher.v1.RevokeRequest.actor:type_name -> usher.v1.Actor
-	2,  // 7: usher.v1.RevokeRequest.operator:type_name -> usher.v1.Operator
-	0,  // 8: usher.v1.RevokeResponse.outcome:type_name -> usher.v1.Outcome
-	16, // 9: usher.v1.RevokeResponse.remaining:type_name -> usher.v1.Assignment
-	17, // 10: usher.v1.SetToggleRequest.state:type_name -> usher.v1.ToggleState
-	1,  // 11: usher.v1.SetToggleRequest.actor:type_name -> usher.v1.Actor
-	2,  // 12: usher.v1.SetToggleRequest.operator:type_name -> usher.v1.Operator
-	0,  // 13: usher.v1.SetToggleResponse.outcome:type_name -> usher.v1.Outcome
-	18, // 14: usher.v1.ListAssignmentsRequest.state:type_name -> usher.v1.AssignmentState
-	16, // 15: usher.v1.ListAssignmentsResponse.assignments:type_name -> usher.v1.Assignment
-	13, // 16: usher.v1.ListTogglesResponse.toggles:type_name -> usher.v1.Toggle
-	17, // 17: usher.v1.Toggle.state:type_name -> usher.v1.ToggleState
-	17, // 18: usher.v1.Toggle.initial_state:type_name -> usher.v1.ToggleState
-	14, // 19: usher.v1.Toggle.titles:type_name -> usher.v1.Toggle.TitlesEntry
-	3,  // 20: usher.v1.AdminService.Grant:input_type -> usher.v1.GrantRequest
-	5,  // 21: usher.v1.AdminService.Revoke:input_type -> usher.v1.RevokeRequest
-	7,  // 22: usher.v1.AdminService.SetToggle:input_type -> usher.v1.SetToggleRequest
-	9,  // 23: usher.v1.AdminService.ListAssignments:input_type -> usher.v1.ListAssignmentsRequest
-	11, // 24: usher.v1.AdminService.ListToggles:input_type -> usher.v1.ListTogglesRequest
-	4,  // 25: usher.v1.AdminService.Grant:output_type -> usher.v1.GrantResponse
-	6,  // 26: usher.v1.AdminService.Revoke:output_type -> usher.v1.RevokeResponse
-	8,  // 27: usher.v1.AdminService.SetToggle:output_type -> usher.v1.SetToggleResponse
-	10, // 28: usher.v1.AdminService.ListAssignments:output_type -> usher.v1.ListAssignmentsResponse
-	12, // 29: usher.v1.AdminService.ListToggles:output_type -> usher.v1.ListTogglesResponse
-	25, // [25:30] is the sub-list for method output_type
-	20, // [20:25] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	1,   // 0: usher.v1.Warning.code:type_name -> usher.v1.WarningCode
+	49,  // 1: usher.v1.Warning.texts:type_name -> usher.v1.Warning.TextsEntry
+	2,   // 2: usher.v1.Remedy.kind:type_name -> usher.v1.RemedyKind
+	50,  // 3: usher.v1.Remedy.texts:type_name -> usher.v1.Remedy.TextsEntry
+	52,  // 4: usher.v1.AsOf.time:type_name -> google.protobuf.Timestamp
+	52,  // 5: usher.v1.GrantRequest.starts_at:type_name -> google.protobuf.Timestamp
+	52,  // 6: usher.v1.GrantRequest.expires_at:type_name -> google.protobuf.Timestamp
+	4,   // 7: usher.v1.GrantRequest.actor:type_name -> usher.v1.Actor
+	5,   // 8: usher.v1.GrantRequest.operator:type_name -> usher.v1.Operator
+	0,   // 9: usher.v1.GrantResponse.outcome:type_name -> usher.v1.Outcome
+	53,  // 10: usher.v1.GrantResponse.assignment:type_name -> usher.v1.Assignment
+	6,   // 11: usher.v1.GrantResponse.warnings:type_name -> usher.v1.Warning
+	4,   // 12: usher.v1.RevokeRequest.actor:type_name -> usher.v1.Actor
+	5,   // 13: usher.v1.RevokeRequest.operator:type_name -> usher.v1.Operator
+	0,   // 14: usher.v1.RevokeResponse.outcome:type_name -> usher.v1.Outcome
+	53,  // 15: usher.v1.RevokeResponse.remaining:type_name -> usher.v1.Assignment
+	6,   // 16: usher.v1.RevokeResponse.warnings:type_name -> usher.v1.Warning
+	54,  // 17: usher.v1.SetToggleRequest.state:type_name -> usher.v1.ToggleState
+	4,   // 18: usher.v1.SetToggleRequest.actor:type_name -> usher.v1.Actor
+	5,   // 19: usher.v1.SetToggleRequest.operator:type_name -> usher.v1.Operator
+	0,   // 20: usher.v1.SetToggleResponse.outcome:type_name -> usher.v1.Outcome
+	6,   // 21: usher.v1.SetToggleResponse.warnings:type_name -> usher.v1.Warning
+	52,  // 22: usher.v1.ChangeRoleRequest.starts_at:type_name -> google.protobuf.Timestamp
+	52,  // 23: usher.v1.ChangeRoleRequest.expires_at:type_name -> google.protobuf.Timestamp
+	4,   // 24: usher.v1.ChangeRoleRequest.actor:type_name -> usher.v1.Actor
+	5,   // 25: usher.v1.ChangeRoleRequest.operator:type_name -> usher.v1.Operator
+	0,   // 26: usher.v1.ChangeRoleResponse.outcome:type_name -> usher.v1.Outcome
+	53,  // 27: usher.v1.ChangeRoleResponse.assignments:type_name -> usher.v1.Assignment
+	6,   // 28: usher.v1.ChangeRoleResponse.warnings:type_name -> usher.v1.Warning
+	4,   // 29: usher.v1.RemoveSubjectRequest.actor:type_name -> usher.v1.Actor
+	5,   // 30: usher.v1.RemoveSubjectRequest.operator:type_name -> usher.v1.Operator
+	0,   // 31: usher.v1.RemoveSubjectResponse.outcome:type_name -> usher.v1.Outcome
+	6,   // 32: usher.v1.RemoveSubjectResponse.warnings:type_name -> usher.v1.Warning
+	20,  // 33: usher.v1.Act.grant:type_name -> usher.v1.GrantAct
+	21,  // 34: usher.v1.Act.revoke:type_name -> usher.v1.RevokeAct
+	22,  // 35: usher.v1.Act.change_role:type_name -> usher.v1.ChangeRoleAct
+	23,  // 36: usher.v1.Act.remove_subject:type_name -> usher.v1.RemoveSubjectAct
+	24,  // 37: usher.v1.Act.set_toggle:type_name -> usher.v1.SetToggleAct
+	52,  // 38: usher.v1.GrantAct.starts_at:type_name -> google.protobuf.Timestamp
+	52,  // 39: usher.v1.GrantAct.expires_at:type_name -> google.protobuf.Timestamp
+	52,  // 40: usher.v1.ChangeRoleAct.starts_at:type_name -> google.protobuf.Timestamp
+	52,  // 41: usher.v1.ChangeRoleAct.expires_at:type_name -> google.protobuf.Timestamp
+	54,  // 42: usher.v1.SetToggleAct.state:type_name -> usher.v1.ToggleState
+	19,  // 43: usher.v1.BatchWriteRequest.acts:type_name -> usher.v1.Act
+	4,   // 44: usher.v1.BatchWriteRequest.actor:type_name -> usher.v1.Actor
+	5,   // 45: usher.v1.BatchWriteRequest.operator:type_name -> usher.v1.Operator
+	0,   // 46: usher.v1.BatchWriteResponse.outcome:type_name -> usher.v1.Outcome
+	0,   // 47: usher.v1.BatchWriteResponse.outcomes:type_name -> usher.v1.Outcome
+	6,   // 48: usher.v1.BatchWriteResponse.warnings:type_name -> usher.v1.Warning
+	19,  // 49: usher.v1.PreviewChangeRequest.acts:type_name -> usher.v1.Act
+	4,   // 50: usher.v1.PreviewChangeRequest.actor:type_name -> usher.v1.Actor
+	5,   // 51: usher.v1.PreviewChangeRequest.operator:type_name -> usher.v1.Operator
+	29,  // 52: usher.v1.PreviewChangeResponse.counts:type_name -> usher.v1.EffectCount
+	30,  // 53: usher.v1.PreviewChangeResponse.effects:type_name -> usher.v1.SubjectEffect
+	32,  // 54: usher.v1.PreviewChangeResponse.conflicts:type_name -> usher.v1.Conflict
+	6,   // 55: usher.v1.PreviewChangeResponse.warnings:type_name -> usher.v1.Warning
+	31,  // 56: usher.v1.SubjectEffect.gained:type_name -> usher.v1.Reach
+	31,  // 57: usher.v1.SubjectEffect.lost:type_name -> usher.v1.Reach
+	53,  // 58: usher.v1.Conflict.assignment:type_name -> usher.v1.Assignment
+	4,   // 59: usher.v1.SetPrimaryAdministratorRequest.actor:type_name -> usher.v1.Actor
+	5,   // 60: usher.v1.SetPrimaryAdministratorRequest.operator:type_name -> usher.v1.Operator
+	0,   // 61: usher.v1.SetPrimaryAdministratorResponse.outcome:type_name -> usher.v1.Outcome
+	4,   // 62: usher.v1.ListRolesRequest.actor:type_name -> usher.v1.Actor
+	5,   // 63: usher.v1.ListRolesRequest.operator:type_name -> usher.v1.Operator
+	37,  // 64: usher.v1.ListRolesResponse.roles:type_name -> usher.v1.RoleInfo
+	3,   // 65: usher.v1.ListChangesRequest.kinds:type_name -> usher.v1.ChangeKind
+	52,  // 66: usher.v1.ListChangesRequest.since:type_name -> google.protobuf.Timestamp
+	52,  // 67: usher.v1.ListChangesRequest.until:type_name -> google.protobuf.Timestamp
+	40,  // 68: usher.v1.ListChangesResponse.changes:type_name -> usher.v1.ChangeRecord
+	52,  // 69: usher.v1.ChangeRecord.time:type_name -> google.protobuf.Timestamp
+	3,   // 70: usher.v1.ChangeRecord.kind:type_name -> usher.v1.ChangeKind
+	4,   // 71: usher.v1.ChangeRecord.actor:type_name -> usher.v1.Actor
+	5,   // 72: usher.v1.ChangeRecord.operator:type_name -> usher.v1.Operator
+	53,  // 73: usher.v1.ChangeRecord.assignment:type_name -> usher.v1.Assignment
+	41,  // 74: usher.v1.ChangeRecord.before:type_name -> usher.v1.Interval
+	54,  // 75: usher.v1.ChangeRecord.state:type_name -> usher.v1.ToggleState
+	54,  // 76: usher.v1.ChangeRecord.state_before:type_name -> usher.v1.ToggleState
+	52,  // 77: usher.v1.Interval.starts_at:type_name -> google.protobuf.Timestamp
+	52,  // 78: usher.v1.Interval.expires_at:type_name -> google.protobuf.Timestamp
+	40,  // 79: usher.v1.WatchChangesResponse.changes:type_name -> usher.v1.ChangeRecord
+	55,  // 80: usher.v1.ListAssignmentsRequest.state:type_name -> usher.v1.AssignmentState
+	52,  // 81: usher.v1.ListAssignmentsRequest.ends_before:type_name -> google.protobuf.Timestamp
+	8,   // 82: usher.v1.ListAssignmentsRequest.as_of:type_name -> usher.v1.AsOf
+	53,  // 83: usher.v1.ListAssignmentsResponse.assignments:type_name -> usher.v1.Assignment
+	8,   // 84: usher.v1.ListTogglesRequest.as_of:type_name -> usher.v1.AsOf
+	48,  // 85: usher.v1.ListTogglesResponse.toggles:type_name -> usher.v1.Toggle
+	54,  // 86: usher.v1.Toggle.state:type_name -> usher.v1.ToggleState
+	54,  // 87: usher.v1.Toggle.initial_state:type_name -> usher.v1.ToggleState
+	51,  // 88: usher.v1.Toggle.titles:type_name -> usher.v1.Toggle.TitlesEntry
+	9,   // 89: usher.v1.AdminService.Grant:input_type -> usher.v1.GrantRequest
+	11,  // 90: usher.v1.AdminService.Revoke:input_type -> usher.v1.RevokeRequest
+	13,  // 91: usher.v1.AdminService.SetToggle:input_type -> usher.v1.SetToggleRequest
+	15,  // 92: usher.v1.AdminService.ChangeRole:input_type -> usher.v1.ChangeRoleRequest
+	17,  // 93: usher.v1.AdminService.RemoveSubject:input_type -> usher.v1.RemoveSubjectRequest
+	25,  // 94: usher.v1.AdminService.BatchWrite:input_type -> usher.v1.BatchWriteRequest
+	27,  // 95: usher.v1.AdminService.PreviewChange:input_type -> usher.v1.PreviewChangeRequest
+	33,  // 96: usher.v1.AdminService.SetPrimaryAdministrator:input_type -> usher.v1.SetPrimaryAdministratorRequest
+	35,  // 97: usher.v1.AdminService.ListRoles:input_type -> usher.v1.ListRolesRequest
+	44,  // 98: usher.v1.AdminService.ListAssignments:input_type -> usher.v1.ListAssignmentsRequest
+	46,  // 99: usher.v1.AdminService.ListToggles:input_type -> usher.v1.ListTogglesRequest
+	38,  // 100: usher.v1.AdminService.ListChanges:input_type -> usher.v1.ListChangesRequest
+	42,  // 101: usher.v1.AdminService.WatchChanges:input_type -> usher.v1.WatchChangesRequest
+	10,  // 102: usher.v1.AdminService.Grant:output_type -> usher.v1.GrantResponse
+	12,  // 103: usher.v1.AdminService.Revoke:output_type -> usher.v1.RevokeResponse
+	14,  // 104: usher.v1.AdminService.SetToggle:output_type -> usher.v1.SetToggleResponse
+	16,  // 105: usher.v1.AdminService.ChangeRole:output_type -> usher.v1.ChangeRoleResponse
+	18,  // 106: usher.v1.AdminService.RemoveSubject:output_type -> usher.v1.RemoveSubjectResponse
+	26,  // 107: usher.v1.AdminService.BatchWrite:output_type -> usher.v1.BatchWriteResponse
+	28,  // 108: usher.v1.AdminService.PreviewChange:output_type -> usher.v1.PreviewChangeResponse
+	34,  // 109: usher.v1.AdminService.SetPrimaryAdministrator:output_type -> usher.v1.SetPrimaryAdministratorResponse
+	36,  // 110: usher.v1.AdminService.ListRoles:output_type -> usher.v1.ListRolesResponse
+	45,  // 111: usher.v1.AdminService.ListAssignments:output_type -> usher.v1.ListAssignmentsResponse
+	47,  // 112: usher.v1.AdminService.ListToggles:output_type -> usher.v1.ListTogglesResponse
+	39,  // 113: usher.v1.AdminService.ListChanges:output_type -> usher.v1.ListChangesResponse
+	43,  // 114: usher.v1.AdminService.WatchChanges:output_type -> usher.v1.WatchChangesResponse
+	102, // [102:115] is the sub-list for method output_type
+	89,  // [89:102] is the sub-list for method input_type
+	89,  // [89:89] is the sub-list for extension type_name
+	89,  // [89:89] is the sub-list for extension extendee
+	0,   // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_usher_v1_admin_service_proto_init() }
@@ -1320,25 +5265,76 @@ func file_usher_v1_admin_service_proto_init() {
 		return
 	}
 	file_usher_v1_types_proto_init()
-	file_usher_v1_admin_service_proto_msgTypes[2].OneofWrappers = []any{
+	file_usher_v1_admin_service_proto_msgTypes[4].OneofWrappers = []any{
+		(*AsOf_Time)(nil),
+		(*AsOf_Revision)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[5].OneofWrappers = []any{
 		(*GrantRequest_Actor)(nil),
 		(*GrantRequest_Operator)(nil),
 	}
-	file_usher_v1_admin_service_proto_msgTypes[4].OneofWrappers = []any{
+	file_usher_v1_admin_service_proto_msgTypes[7].OneofWrappers = []any{
 		(*RevokeRequest_Actor)(nil),
 		(*RevokeRequest_Operator)(nil),
 	}
-	file_usher_v1_admin_service_proto_msgTypes[6].OneofWrappers = []any{
+	file_usher_v1_admin_service_proto_msgTypes[9].OneofWrappers = []any{
 		(*SetToggleRequest_Actor)(nil),
 		(*SetToggleRequest_Operator)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[11].OneofWrappers = []any{
+		(*ChangeRoleRequest_Actor)(nil),
+		(*ChangeRoleRequest_Operator)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[13].OneofWrappers = []any{
+		(*RemoveSubjectRequest_Actor)(nil),
+		(*RemoveSubjectRequest_Operator)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[15].OneofWrappers = []any{
+		(*Act_Grant)(nil),
+		(*Act_Revoke)(nil),
+		(*Act_ChangeRole)(nil),
+		(*Act_RemoveSubject)(nil),
+		(*Act_SetToggle)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[21].OneofWrappers = []any{
+		(*BatchWriteRequest_Actor)(nil),
+		(*BatchWriteRequest_Operator)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[23].OneofWrappers = []any{
+		(*PreviewChangeRequest_Actor)(nil),
+		(*PreviewChangeRequest_Operator)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[27].OneofWrappers = []any{
+		(*Reach_Tenant)(nil),
+		(*Reach_Scope)(nil),
+		(*Reach_AnyScopeOfType)(nil),
+		(*Reach_Own)(nil),
+		(*Reach_ResourceId)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[28].OneofWrappers = []any{
+		(*Conflict_Assignment)(nil),
+		(*Conflict_Toggle)(nil),
+		(*Conflict_Tenant)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[29].OneofWrappers = []any{
+		(*SetPrimaryAdministratorRequest_Actor)(nil),
+		(*SetPrimaryAdministratorRequest_Operator)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[31].OneofWrappers = []any{
+		(*ListRolesRequest_Actor)(nil),
+		(*ListRolesRequest_Operator)(nil),
+	}
+	file_usher_v1_admin_service_proto_msgTypes[36].OneofWrappers = []any{
+		(*ChangeRecord_Actor)(nil),
+		(*ChangeRecord_Operator)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_usher_v1_admin_service_proto_rawDesc), len(file_usher_v1_admin_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   14,
+			NumEnums:      4,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,11 +19,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_Grant_FullMethodName           = "/usher.v1.AdminService/Grant"
-	AdminService_Revoke_FullMethodName          = "/usher.v1.AdminService/Revoke"
-	AdminService_SetToggle_FullMethodName       = "/usher.v1.AdminService/SetToggle"
-	AdminService_ListAssignments_FullMethodName = "/usher.v1.AdminService/ListAssignments"
-	AdminService_ListToggles_FullMethodName     = "/usher.v1.AdminService/ListToggles"
+	AdminService_Grant_FullMethodName                   = "/usher.v1.AdminService/Grant"
+	AdminService_Revoke_FullMethodName                  = "/usher.v1.AdminService/Revoke"
+	AdminService_SetToggle_FullMethodName               = "/usher.v1.AdminService/SetToggle"
+	AdminService_ChangeRole_FullMethodName              = "/usher.v1.AdminService/ChangeRole"
+	AdminService_RemoveSubject_FullMethodName           = "/usher.v1.AdminService/RemoveSubject"
+	AdminService_BatchWrite_FullMethodName              = "/usher.v1.AdminService/BatchWrite"
+	AdminService_PreviewChange_FullMethodName           = "/usher.v1.AdminService/PreviewChange"
+	AdminService_SetPrimaryAdministrator_FullMethodName = "/usher.v1.AdminService/SetPrimaryAdministrator"
+	AdminService_ListRoles_FullMethodName               = "/usher.v1.AdminService/ListRoles"
+	AdminService_ListAssignments_FullMethodName         = "/usher.v1.AdminService/ListAssignments"
+	AdminService_ListToggles_FullMethodName             = "/usher.v1.AdminService/ListToggles"
+	AdminService_ListChanges_FullMethodName             = "/usher.v1.AdminService/ListChanges"
+	AdminService_WatchChanges_FullMethodName            = "/usher.v1.AdminService/WatchChanges"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -62,12 +70,51 @@ type AdminServiceClient interface {
 	//
 	// FAILED_PRECONDITION reasons: TOGGLE_LOCKED.
 	SetToggle(ctx context.Context, in *SetToggleRequest, opts ...grpc.CallOption) (*SetToggleResponse, error)
+	// ChangeRole takes one role from a subject, wherever it is held, and gives it another one:
+	// both or neither. It needs `role:revoke` for what is taken and `role:grant` for what is
+	// given. With `from` and `to` alike it moves the role to other scopes.
+	//
+	// FAILED_PRECONDITION reasons: NOT_HELD (the role `from`), and those of Grant and Revoke.
+	ChangeRole(ctx context.Context, in *ChangeRoleRequest, opts ...grpc.CallOption) (*ChangeRoleResponse, error)
+	// RemoveSubject takes away everything that a subject holds in the tenant, all or nothing.
+	// It needs `role:revoke` for each of the roles.
+	//
+	// FAILED_PRECONDITION reasons: OWN_ROLES, TRANSITION_REFUSED, LAST_HOLDER.
+	RemoveSubject(ctx context.Context, in *RemoveSubjectRequest, opts ...grpc.CallOption) (*RemoveSubjectResponse, error)
+	// BatchWrite does several acts, all or nothing, at one revision. Each is judged on what
+	// the ones before it have left, with the rules of its own call: the batch is refused where
+	// the same calls one after the other would be. Errors name the act, as `acts[3]`.
+	BatchWrite(ctx context.Context, in *BatchWriteRequest, opts ...grpc.CallOption) (*BatchWriteResponse, error)
+	// PreviewChange answers who would gain and lose what if some acts were done, or the tenant
+	// had another version of its catalog; nothing is changed. It needs what doing it would
+	// need, and fails as that would.
+	PreviewChange(ctx context.Context, in *PreviewChangeRequest, opts ...grpc.CallOption) (*PreviewChangeResponse, error)
+	// SetPrimaryAdministrator names the one holder of the protected role who is the contact
+	// for the account. That gives no permission. It needs `role:grant` for the protected role.
+	//
+	// FAILED_PRECONDITION reasons: NO_PRIMARY (the catalog has none), NOT_A_HOLDER (the subject
+	// is no user who holds the protected role in the tenant now and without an end).
+	SetPrimaryAdministrator(ctx context.Context, in *SetPrimaryAdministratorRequest, opts ...grpc.CallOption) (*SetPrimaryAdministratorResponse, error)
+	// ListRoles lists the roles of the tenant's catalog, in its order, for a page on which
+	// somebody grants them.
+	ListRoles(ctx context.Context, in *ListRolesRequest, opts ...grpc.CallOption) (*ListRolesResponse, error)
 	// ListAssignments lists assignments in key order: by subject, role and scope, or,
-	// when the filter names a role but no subject, by role, scope and subject.
+	// when the filter names a role but no subject and no `as_of`, by role, scope and subject.
 	ListAssignments(ctx context.Context, in *ListAssignmentsRequest, opts ...grpc.CallOption) (*ListAssignmentsResponse, error)
 	// ListToggles lists every toggle of the tenant's catalog with its state, in the
 	// order of the catalog.
 	ListToggles(ctx context.Context, in *ListTogglesRequest, opts ...grpc.CallOption) (*ListTogglesResponse, error)
+	// ListChanges lists the record of what was changed in a tenant, a page at a time.
+	ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error)
+	// WatchChanges sends the record of what is changed in a tenant, from a revision on: each
+	// change once, in order, without a gap. A message without changes is a sign of life, sent
+	// when nothing has changed for ten seconds. Whoever is cut off goes on after the last
+	// revision that was received.
+	//
+	// Errors: FAILED_PRECONDITION `OTHER_EPOCH` for a revision of another epoch, OUT_OF_RANGE
+	// `NOT_KEPT` if changes after it are not kept any more, RESOURCE_EXHAUSTED `TOO_SLOW` for a
+	// reader that takes no message for thirty seconds, UNAVAILABLE when the server stops.
+	WatchChanges(ctx context.Context, in *WatchChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchChangesResponse], error)
 }
 
 type adminServiceClient struct {
@@ -108,6 +155,66 @@ func (c *adminServiceClient) SetToggle(ctx context.Context, in *SetToggleRequest
 	return out, nil
 }
 
+func (c *adminServiceClient) ChangeRole(ctx context.Context, in *ChangeRoleRequest, opts ...grpc.CallOption) (*ChangeRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangeRoleResponse)
+	err := c.cc.Invoke(ctx, AdminService_ChangeRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RemoveSubject(ctx context.Context, in *RemoveSubjectRequest, opts ...grpc.CallOption) (*RemoveSubjectResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveSubjectResponse)
+	err := c.cc.Invoke(ctx, AdminService_RemoveSubject_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) BatchWrite(ctx context.Context, in *BatchWriteRequest, opts ...grpc.CallOption) (*BatchWriteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchWriteResponse)
+	err := c.cc.Invoke(ctx, AdminService_BatchWrite_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) PreviewChange(ctx context.Context, in *PreviewChangeRequest, opts ...grpc.CallOption) (*PreviewChangeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewChangeResponse)
+	err := c.cc.Invoke(ctx, AdminService_PreviewChange_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) SetPrimaryAdministrator(ctx context.Context, in *SetPrimaryAdministratorRequest, opts ...grpc.CallOption) (*SetPrimaryAdministratorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetPrimaryAdministratorResponse)
+	err := c.cc.Invoke(ctx, AdminService_SetPrimaryAdministrator_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListRoles(ctx context.Context, in *ListRolesRequest, opts ...grpc.CallOption) (*ListRolesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRolesResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListRoles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) ListAssignments(ctx context.Context, in *ListAssignmentsRequest, opts ...grpc.CallOption) (*ListAssignmentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAssignmentsResponse)
@@ -127,6 +234,35 @@ func (c *adminServiceClient) ListToggles(ctx context.Context, in *ListTogglesReq
 	}
 	return out, nil
 }
+
+func (c *adminServiceClient) ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListChangesResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListChanges_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) WatchChanges(ctx context.Context, in *WatchChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchChangesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[0], AdminService_WatchChanges_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchChangesRequest, WatchChangesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchChangesClient = grpc.ServerStreamingClient[WatchChangesResponse]
 
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
@@ -164,12 +300,51 @@ type AdminServiceServer interface {
 	//
 	// FAILED_PRECONDITION reasons: TOGGLE_LOCKED.
 	SetToggle(context.Context, *SetToggleRequest) (*SetToggleResponse, error)
+	// ChangeRole takes one role from a subject, wherever it is held, and gives it another one:
+	// both or neither. It needs `role:revoke` for what is taken and `role:grant` for what is
+	// given. With `from` and `to` alike it moves the role to other scopes.
+	//
+	// FAILED_PRECONDITION reasons: NOT_HELD (the role `from`), and those of Grant and Revoke.
+	ChangeRole(context.Context, *ChangeRoleRequest) (*ChangeRoleResponse, error)
+	// RemoveSubject takes away everything that a subject holds in the tenant, all or nothing.
+	// It needs `role:revoke` for each of the roles.
+	//
+	// FAILED_PRECONDITION reasons: OWN_ROLES, TRANSITION_REFUSED, LAST_HOLDER.
+	RemoveSubject(context.Context, *RemoveSubjectRequest) (*RemoveSubjectResponse, error)
+	// BatchWrite does several acts, all or nothing, at one revision. Each is judged on what
+	// the ones before it have left, with the rules of its own call: the batch is refused where
+	// the same calls one after the other would be. Errors name the act, as `acts[3]`.
+	BatchWrite(context.Context, *BatchWriteRequest) (*BatchWriteResponse, error)
+	// PreviewChange answers who would gain and lose what if some acts were done, or the tenant
+	// had another version of its catalog; nothing is changed. It needs what doing it would
+	// need, and fails as that would.
+	PreviewChange(context.Context, *PreviewChangeRequest) (*PreviewChangeResponse, error)
+	// SetPrimaryAdministrator names the one holder of the protected role who is the contact
+	// for the account. That gives no permission. It needs `role:grant` for the protected role.
+	//
+	// FAILED_PRECONDITION reasons: NO_PRIMARY (the catalog has none), NOT_A_HOLDER (the subject
+	// is no user who holds the protected role in the tenant now and without an end).
+	SetPrimaryAdministrator(context.Context, *SetPrimaryAdministratorRequest) (*SetPrimaryAdministratorResponse, error)
+	// ListRoles lists the roles of the tenant's catalog, in its order, for a page on which
+	// somebody grants them.
+	ListRoles(context.Context, *ListRolesRequest) (*ListRolesResponse, error)
 	// ListAssignments lists assignments in key order: by subject, role and scope, or,
-	// when the filter names a role but no subject, by role, scope and subject.
+	// when the filter names a role but no subject and no `as_of`, by role, scope and subject.
 	ListAssignments(context.Context, *ListAssignmentsRequest) (*ListAssignmentsResponse, error)
 	// ListToggles lists every toggle of the tenant's catalog with its state, in the
 	// order of the catalog.
 	ListToggles(context.Context, *ListTogglesRequest) (*ListTogglesResponse, error)
+	// ListChanges lists the record of what was changed in a tenant, a page at a time.
+	ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error)
+	// WatchChanges sends the record of what is changed in a tenant, from a revision on: each
+	// change once, in order, without a gap. A message without changes is a sign of life, sent
+	// when nothing has changed for ten seconds. Whoever is cut off goes on after the last
+	// revision that was received.
+	//
+	// Errors: FAILED_PRECONDITION `OTHER_EPOCH` for a revision of another epoch, OUT_OF_RANGE
+	// `NOT_KEPT` if changes after it are not kept any more, RESOURCE_EXHAUSTED `TOO_SLOW` for a
+	// reader that takes no message for thirty seconds, UNAVAILABLE when the server stops.
+	WatchChanges(*WatchChangesRequest, grpc.ServerStreamingServer[WatchChangesResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -189,11 +364,35 @@ func (UnimplementedAdminServiceServer) Revoke(context.Context, *RevokeRequest) (
 func (UnimplementedAdminServiceServer) SetToggle(context.Context, *SetToggleRequest) (*SetToggleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetToggle not implemented")
 }
+func (UnimplementedAdminServiceServer) ChangeRole(context.Context, *ChangeRoleRequest) (*ChangeRoleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangeRole not implemented")
+}
+func (UnimplementedAdminServiceServer) RemoveSubject(context.Context, *RemoveSubjectRequest) (*RemoveSubjectResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveSubject not implemented")
+}
+func (UnimplementedAdminServiceServer) BatchWrite(context.Context, *BatchWriteRequest) (*BatchWriteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchWrite not implemented")
+}
+func (UnimplementedAdminServiceServer) PreviewChange(context.Context, *PreviewChangeRequest) (*PreviewChangeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewChange not implemented")
+}
+func (UnimplementedAdminServiceServer) SetPrimaryAdministrator(context.Context, *SetPrimaryAdministratorRequest) (*SetPrimaryAdministratorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetPrimaryAdministrator not implemented")
+}
+func (UnimplementedAdminServiceServer) ListRoles(context.Context, *ListRolesRequest) (*ListRolesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRoles not implemented")
+}
 func (UnimplementedAdminServiceServer) ListAssignments(context.Context, *ListAssignmentsRequest) (*ListAssignmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAssignments not implemented")
 }
 func (UnimplementedAdminServiceServer) ListToggles(context.Context, *ListTogglesRequest) (*ListTogglesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListToggles not implemented")
+}
+func (UnimplementedAdminServiceServer) ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListChanges not implemented")
+}
+func (UnimplementedAdminServiceServer) WatchChanges(*WatchChangesRequest, grpc.ServerStreamingServer[WatchChangesResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchChanges not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -270,6 +469,114 @@ func _AdminService_SetToggle_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ChangeRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangeRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ChangeRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ChangeRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ChangeRole(ctx, req.(*ChangeRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RemoveSubject_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveSubjectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RemoveSubject(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RemoveSubject_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RemoveSubject(ctx, req.(*RemoveSubjectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_BatchWrite_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchWriteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).BatchWrite(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_BatchWrite_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).BatchWrite(ctx, req.(*BatchWriteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_PreviewChange_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewChangeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).PreviewChange(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_PreviewChange_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).PreviewChange(ctx, req.(*PreviewChangeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_SetPrimaryAdministrator_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetPrimaryAdministratorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).SetPrimaryAdministrator(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_SetPrimaryAdministrator_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).SetPrimaryAdministrator(ctx, req.(*SetPrimaryAdministratorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListRoles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRolesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListRoles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListRoles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListRoles(ctx, req.(*ListRolesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_ListAssignments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListAssignmentsRequest)
 	if err := dec(in); err != nil {
@@ -306,6 +613,35 @@ func _AdminService_ListToggles_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ListChanges_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListChangesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListChanges(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListChanges_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListChanges(ctx, req.(*ListChangesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_WatchChanges_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchChangesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).WatchChanges(m, &grpc.GenericServerStream[WatchChangesRequest, WatchChangesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchChangesServer = grpc.ServerStreamingServer[WatchChangesResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -326,6 +662,30 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AdminService_SetToggle_Handler,
 		},
 		{
+			MethodName: "ChangeRole",
+			Handler:    _AdminService_ChangeRole_Handler,
+		},
+		{
+			MethodName: "RemoveSubject",
+			Handler:    _AdminService_RemoveSubject_Handler,
+		},
+		{
+			MethodName: "BatchWrite",
+			Handler:    _AdminService_BatchWrite_Handler,
+		},
+		{
+			MethodName: "PreviewChange",
+			Handler:    _AdminService_PreviewChange_Handler,
+		},
+		{
+			MethodName: "SetPrimaryAdministrator",
+			Handler:    _AdminService_SetPrimaryAdministrator_Handler,
+		},
+		{
+			MethodName: "ListRoles",
+			Handler:    _AdminService_ListRoles_Handler,
+		},
+		{
 			MethodName: "ListAssignments",
 			Handler:    _AdminService_ListAssignments_Handler,
 		},
@@ -333,7 +693,17 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListToggles",
 			Handler:    _AdminService_ListToggles_Handler,
 		},
+		{
+			MethodName: "ListChanges",
+			Handler:    _AdminService_ListChanges_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchChanges",
+			Handler:       _AdminService_WatchChanges_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "usher/v1/admin_service.proto",
 }

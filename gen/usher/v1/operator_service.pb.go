@@ -34,7 +34,14 @@ type Tenant struct {
 	// The version of that catalog.
 	CatalogVersion uint32 `protobuf:"varint,3,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
 	// When it was created.
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// The administrator who is the contact for the account, if the catalog has such a one and
+	// somebody is it.
+	PrimaryAdministrator string `protobuf:"bytes,5,opt,name=primary_administrator,json=primaryAdministrator,proto3" json:"primary_administrator,omitempty"`
+	// The internal id. A name that is used again gets a new one.
+	Id uint64 `protobuf:"varint,6,opt,name=id,proto3" json:"id,omitempty"`
+	// When it was deleted. Unset: it was not.
+	DeletedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=deleted_at,json=deletedAt,proto3" json:"deleted_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -93,6 +100,27 @@ func (x *Tenant) GetCatalogVersion() uint32 {
 func (x *Tenant) GetCreatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Tenant) GetPrimaryAdministrator() string {
+	if x != nil {
+		return x.PrimaryAdministrator
+	}
+	return ""
+}
+
+func (x *Tenant) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Tenant) GetDeletedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeletedAt
 	}
 	return nil
 }
@@ -332,7 +360,10 @@ type ListTenantsRequest struct {
 	// At most so many, up to 1,000. 0: 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The `next_page_token` of the page before. Empty: the first page.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only tenants that have been deleted, in the order of their ids. Else only those that
+	// have not.
+	Deleted       bool `protobuf:"varint,3,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +410,13 @@ func (x *ListTenantsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListTenantsRequest) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
 }
 
 // ListTenantsResponse is one page of the tenants.
@@ -436,6 +474,794 @@ func (x *ListTenantsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// UpdateTenantRequest says where to move a tenant.
+type UpdateTenantRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The version of the tenant's catalog. 0: the newest that is stored.
+	CatalogVersion uint32 `protobuf:"varint,2,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
+	// Why, for the record. Up to 1,024 bytes.
+	Justification string `protobuf:"bytes,3,opt,name=justification,proto3" json:"justification,omitempty"`
+	// Only find out what would happen: the answer or error is that of the write, and nothing is
+	// changed.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTenantRequest) Reset() {
+	*x = UpdateTenantRequest{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTenantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTenantRequest) ProtoMessage() {}
+
+func (x *UpdateTenantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTenantRequest.ProtoReflect.Descriptor instead.
+func (*UpdateTenantRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateTenantRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *UpdateTenantRequest) GetCatalogVersion() uint32 {
+	if x != nil {
+		return x.CatalogVersion
+	}
+	return 0
+}
+
+func (x *UpdateTenantRequest) GetJustification() string {
+	if x != nil {
+		return x.Justification
+	}
+	return ""
+}
+
+func (x *UpdateTenantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// UpdateTenantResponse says what a move did.
+type UpdateTenantResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it changed anything.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
+	// The tenant.
+	Tenant *Tenant `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The revision at which it is so.
+	Revision      string `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTenantResponse) Reset() {
+	*x = UpdateTenantResponse{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTenantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTenantResponse) ProtoMessage() {}
+
+func (x *UpdateTenantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTenantResponse.ProtoReflect.Descriptor instead.
+func (*UpdateTenantResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UpdateTenantResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *UpdateTenantResponse) GetTenant() *Tenant {
+	if x != nil {
+		return x.Tenant
+	}
+	return nil
+}
+
+func (x *UpdateTenantResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// DeleteTenantRequest names a tenant twice.
+type DeleteTenantRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The name once more, so that no mistyped name deletes another tenant.
+	Confirm string `protobuf:"bytes,2,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// Why, for the record. Up to 1,024 bytes.
+	Justification string `protobuf:"bytes,3,opt,name=justification,proto3" json:"justification,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTenantRequest) Reset() {
+	*x = DeleteTenantRequest{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTenantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTenantRequest) ProtoMessage() {}
+
+func (x *DeleteTenantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTenantRequest.ProtoReflect.Descriptor instead.
+func (*DeleteTenantRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteTenantRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *DeleteTenantRequest) GetConfirm() string {
+	if x != nil {
+		return x.Confirm
+	}
+	return ""
+}
+
+func (x *DeleteTenantRequest) GetJustification() string {
+	if x != nil {
+		return x.Justification
+	}
+	return ""
+}
+
+// DeleteTenantResponse says that a tenant is gone.
+type DeleteTenantResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant that was.
+	Tenant *Tenant `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The revision at which it is gone.
+	Revision      string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTenantResponse) Reset() {
+	*x = DeleteTenantResponse{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTenantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTenantResponse) ProtoMessage() {}
+
+func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTenantResponse.ProtoReflect.Descriptor instead.
+func (*DeleteTenantResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DeleteTenantResponse) GetTenant() *Tenant {
+	if x != nil {
+		return x.Tenant
+	}
+	return nil
+}
+
+func (x *DeleteTenantResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// EraseSubjectRequest says whose name to erase.
+type EraseSubjectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Who, `type:id`.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Why, for the record, where it stays. Up to 1,024 bytes.
+	Justification string `protobuf:"bytes,3,opt,name=justification,proto3" json:"justification,omitempty"`
+	// The id of a tenant that has been deleted, from ListTenants. 0: the tenant that there is.
+	TenantId      uint64 `protobuf:"varint,4,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseSubjectRequest) Reset() {
+	*x = EraseSubjectRequest{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseSubjectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseSubjectRequest) ProtoMessage() {}
+
+func (x *EraseSubjectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseSubjectRequest.ProtoReflect.Descriptor instead.
+func (*EraseSubjectRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *EraseSubjectRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *EraseSubjectRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *EraseSubjectRequest) GetJustification() string {
+	if x != nil {
+		return x.Justification
+	}
+	return ""
+}
+
+func (x *EraseSubjectRequest) GetTenantId() uint64 {
+	if x != nil {
+		return x.TenantId
+	}
+	return 0
+}
+
+// EraseSubjectResponse says what was erased.
+type EraseSubjectResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// OUTCOME_UNCHANGED: there was nothing to erase.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
+	// The revision at which it is erased.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// In how many change records.
+	RecordCount   uint64 `protobuf:"varint,3,opt,name=record_count,json=recordCount,proto3" json:"record_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseSubjectResponse) Reset() {
+	*x = EraseSubjectResponse{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseSubjectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseSubjectResponse) ProtoMessage() {}
+
+func (x *EraseSubjectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseSubjectResponse.ProtoReflect.Descriptor instead.
+func (*EraseSubjectResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EraseSubjectResponse) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *EraseSubjectResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *EraseSubjectResponse) GetRecordCount() uint64 {
+	if x != nil {
+		return x.RecordCount
+	}
+	return 0
+}
+
+// ListHeadsRequest asks for a page of the heads.
+type ListHeadsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most so many, up to 1,000. 0: 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before. Empty: the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHeadsRequest) Reset() {
+	*x = ListHeadsRequest{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHeadsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHeadsRequest) ProtoMessage() {}
+
+func (x *ListHeadsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHeadsRequest.ProtoReflect.Descriptor instead.
+func (*ListHeadsRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListHeadsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListHeadsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListHeadsResponse is one page of the heads, in the order of the tenants' ids.
+type ListHeadsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The heads.
+	Heads []*Head `protobuf:"bytes,1,rep,name=heads,proto3" json:"heads,omitempty"`
+	// The token of the next page. Empty: this was the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHeadsResponse) Reset() {
+	*x = ListHeadsResponse{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHeadsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHeadsResponse) ProtoMessage() {}
+
+func (x *ListHeadsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHeadsResponse.ProtoReflect.Descriptor instead.
+func (*ListHeadsResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListHeadsResponse) GetHeads() []*Head {
+	if x != nil {
+		return x.Heads
+	}
+	return nil
+}
+
+func (x *ListHeadsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Head is the newest link of a chain of change records.
+type Head struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The internal id of the tenant; 0: the installation's own chain (catalogs).
+	TenantId uint64 `protobuf:"varint,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// The name of the tenant, for people. It is not compared.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// How many records the chain has had, those that are not kept any more included.
+	Length uint64 `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
+	// The hash of the newest of them, SHA-256 in lower-case hexadecimal digits.
+	Hash string `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	// The revision of the newest of them.
+	Revision      string `protobuf:"bytes,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Head) Reset() {
+	*x = Head{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Head) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Head) ProtoMessage() {}
+
+func (x *Head) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Head.ProtoReflect.Descriptor instead.
+func (*Head) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Head) GetTenantId() uint64 {
+	if x != nil {
+		return x.TenantId
+	}
+	return 0
+}
+
+func (x *Head) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Head) GetLength() uint64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *Head) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *Head) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// VerifyChangesRequest says what to verify.
+type VerifyChangesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only the chain of this tenant. Empty: all chains.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Heads that were kept elsewhere: each chain has to contain the one of its tenant. Up to
+	// 10,000.
+	Heads         []*Head `protobuf:"bytes,2,rep,name=heads,proto3" json:"heads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyChangesRequest) Reset() {
+	*x = VerifyChangesRequest{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyChangesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyChangesRequest) ProtoMessage() {}
+
+func (x *VerifyChangesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyChangesRequest.ProtoReflect.Descriptor instead.
+func (*VerifyChangesRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *VerifyChangesRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *VerifyChangesRequest) GetHeads() []*Head {
+	if x != nil {
+		return x.Heads
+	}
+	return nil
+}
+
+// VerifyChangesResponse is progress, findings, or both.
+type VerifyChangesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many chains have been verified so far.
+	Chains uint64 `protobuf:"varint,1,opt,name=chains,proto3" json:"chains,omitempty"`
+	// How many records.
+	Records uint64 `protobuf:"varint,2,opt,name=records,proto3" json:"records,omitempty"`
+	// What was found to be wrong.
+	Findings []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	// Whether this is the last message.
+	Done          bool `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyChangesResponse) Reset() {
+	*x = VerifyChangesResponse{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyChangesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyChangesResponse) ProtoMessage() {}
+
+func (x *VerifyChangesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyChangesResponse.ProtoReflect.Descriptor instead.
+func (*VerifyChangesResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *VerifyChangesResponse) GetChains() uint64 {
+	if x != nil {
+		return x.Chains
+	}
+	return 0
+}
+
+func (x *VerifyChangesResponse) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *VerifyChangesResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *VerifyChangesResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+// Finding is something wrong with a chain.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The internal id of the tenant.
+	TenantId uint64 `protobuf:"varint,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// The name of the tenant, if it is known.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The revision of the last record that is known to be right. Empty: not even the first is.
+	AfterRevision string `protobuf:"bytes,3,opt,name=after_revision,json=afterRevision,proto3" json:"after_revision,omitempty"`
+	// What is wrong, and what that means.
+	Text          string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Finding) GetTenantId() uint64 {
+	if x != nil {
+		return x.TenantId
+	}
+	return 0
+}
+
+func (x *Finding) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Finding) GetAfterRevision() string {
+	if x != nil {
+		return x.AfterRevision
+	}
+	return ""
+}
+
+func (x *Finding) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // PutCatalogRequest is a catalog to store.
 type PutCatalogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -447,7 +1273,7 @@ type PutCatalogRequest struct {
 
 func (x *PutCatalogRequest) Reset() {
 	*x = PutCatalogRequest{}
-	mi := &file_usher_v1_operator_service_proto_msgTypes[7]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -459,7 +1285,7 @@ func (x *PutCatalogRequest) String() string {
 func (*PutCatalogRequest) ProtoMessage() {}
 
 func (x *PutCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_operator_service_proto_msgTypes[7]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -472,7 +1298,7 @@ func (x *PutCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutCatalogRequest.ProtoReflect.Descriptor instead.
 func (*PutCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{7}
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PutCatalogRequest) GetYaml() string {
@@ -498,7 +1324,7 @@ type PutCatalogResponse struct {
 
 func (x *PutCatalogResponse) Reset() {
 	*x = PutCatalogResponse{}
-	mi := &file_usher_v1_operator_service_proto_msgTypes[8]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +1336,7 @@ func (x *PutCatalogResponse) String() string {
 func (*PutCatalogResponse) ProtoMessage() {}
 
 func (x *PutCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_operator_service_proto_msgTypes[8]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +1349,7 @@ func (x *PutCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutCatalogResponse.ProtoReflect.Descriptor instead.
 func (*PutCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{8}
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PutCatalogResponse) GetOutcome() Outcome {
@@ -560,7 +1386,7 @@ type GetCatalogRequest struct {
 
 func (x *GetCatalogRequest) Reset() {
 	*x = GetCatalogRequest{}
-	mi := &file_usher_v1_operator_service_proto_msgTypes[9]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +1398,7 @@ func (x *GetCatalogRequest) String() string {
 func (*GetCatalogRequest) ProtoMessage() {}
 
 func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_operator_service_proto_msgTypes[9]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +1411,7 @@ func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCatalogRequest.ProtoReflect.Descriptor instead.
 func (*GetCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{9}
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetCatalogRequest) GetName() string {
@@ -615,7 +1441,7 @@ type GetCatalogResponse struct {
 
 func (x *GetCatalogResponse) Reset() {
 	*x = GetCatalogResponse{}
-	mi := &file_usher_v1_operator_service_proto_msgTypes[10]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +1453,7 @@ func (x *GetCatalogResponse) String() string {
 func (*GetCatalogResponse) ProtoMessage() {}
 
 func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_operator_service_proto_msgTypes[10]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +1466,7 @@ func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCatalogResponse.ProtoReflect.Descriptor instead.
 func (*GetCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{10}
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetCatalogResponse) GetCatalog() *v1.Catalog {
@@ -670,7 +1496,7 @@ type ListCatalogsRequest struct {
 
 func (x *ListCatalogsRequest) Reset() {
 	*x = ListCatalogsRequest{}
-	mi := &file_usher_v1_operator_service_proto_msgTypes[11]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +1508,7 @@ func (x *ListCatalogsRequest) String() string {
 func (*ListCatalogsRequest) ProtoMessage() {}
 
 func (x *ListCatalogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_operator_service_proto_msgTypes[11]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +1521,7 @@ func (x *ListCatalogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCatalogsRequest.ProtoReflect.Descriptor instead.
 func (*ListCatalogsRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{11}
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListCatalogsRequest) GetPageSize() int32 {
@@ -725,7 +1551,7 @@ type ListCatalogsResponse struct {
 
 func (x *ListCatalogsResponse) Reset() {
 	*x = ListCatalogsResponse{}
-	mi := &file_usher_v1_operator_service_proto_msgTypes[12]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +1563,7 @@ func (x *ListCatalogsResponse) String() string {
 func (*ListCatalogsResponse) ProtoMessage() {}
 
 func (x *ListCatalogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_operator_service_proto_msgTypes[12]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +1576,7 @@ func (x *ListCatalogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCatalogsResponse.ProtoReflect.Descriptor instead.
 func (*ListCatalogsResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{12}
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListCatalogsResponse) GetCatalogs() []*CatalogSummary {
@@ -784,7 +1610,7 @@ type CatalogSummary struct {
 
 func (x *CatalogSummary) Reset() {
 	*x = CatalogSummary{}
-	mi := &file_usher_v1_operator_service_proto_msgTypes[13]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +1622,7 @@ func (x *CatalogSummary) String() string {
 func (*CatalogSummary) ProtoMessage() {}
 
 func (x *CatalogSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_operator_service_proto_msgTypes[13]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +1635,7 @@ func (x *CatalogSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogSummary.ProtoReflect.Descriptor instead.
 func (*CatalogSummary) Descriptor() ([]byte, []int) {
-	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{13}
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CatalogSummary) GetName() string {
@@ -849,7 +1675,7 @@ type GetServerInfoRequest struct {
 
 func (x *GetServerInfoRequest) Reset() {
 	*x = GetServerInfoRequest{}
-	mi := &file_usher_v1_operator_service_proto_msgTypes[14]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +1687,7 @@ func (x *GetServerInfoRequest) String() string {
 func (*GetServerInfoRequest) ProtoMessage() {}
 
 func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_operator_service_proto_msgTypes[14]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +1700,7 @@ func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetServerInfoRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{14}
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{26}
 }
 
 // GetServerInfoResponse is what server this is.
@@ -894,7 +1720,7 @@ type GetServerInfoResponse struct {
 
 func (x *GetServerInfoResponse) Reset() {
 	*x = GetServerInfoResponse{}
-	mi := &file_usher_v1_operator_service_proto_msgTypes[15]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1732,7 @@ func (x *GetServerInfoResponse) String() string {
 func (*GetServerInfoResponse) ProtoMessage() {}
 
 func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_operator_service_proto_msgTypes[15]
+	mi := &file_usher_v1_operator_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1745,7 @@ func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerInfoResponse.ProtoReflect.Descriptor instead.
 func (*GetServerInfoResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{15}
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetServerInfoResponse) GetVersion() string {
@@ -954,13 +1780,17 @@ var File_usher_v1_operator_service_proto protoreflect.FileDescriptor
 
 const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1fusher/v1/operator_service.proto\x12\busher.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eusher/catalog/v1/catalog.proto\x1a\x1cusher/v1/admin_service.proto\"\x9a\x01\n" +
+	"\x1fusher/v1/operator_service.proto\x12\busher.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eusher/catalog/v1/catalog.proto\x1a\x1cusher/v1/admin_service.proto\"\x9a\x02\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\acatalog\x18\x02 \x01(\tR\acatalog\x12'\n" +
 	"\x0fcatalog_version\x18\x03 \x01(\rR\x0ecatalogVersion\x129\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x98\x02\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x123\n" +
+	"\x15primary_administrator\x18\x05 \x01(\tR\x14primaryAdministrator\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\x04R\x02id\x129\n" +
+	"\n" +
+	"deleted_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tdeletedAt\"\x98\x02\n" +
 	"\x13CreateTenantRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x127\n" +
 	"\acatalog\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\acatalog\x12'\n" +
@@ -973,15 +1803,68 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\"Y\n" +
 	"\x11GetTenantResponse\x12(\n" +
 	"\x06tenant\x18\x01 \x01(\v2\x10.usher.v1.TenantR\x06tenant\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision\"f\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\x80\x01\n" +
 	"\x12ListTenantsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageToken\"i\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageToken\x12\x18\n" +
+	"\adeleted\x18\x03 \x01(\bR\adeleted\"i\n" +
 	"\x13ListTenantsResponse\x12*\n" +
 	"\atenants\x18\x01 \x03(\v2\x10.usher.v1.TenantR\atenants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"4\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n" +
+	"\x13UpdateTenantRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12'\n" +
+	"\x0fcatalog_version\x18\x02 \x01(\rR\x0ecatalogVersion\x12<\n" +
+	"\rjustification\x18\x03 \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x89\x01\n" +
+	"\x14UpdateTenantResponse\x12+\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12(\n" +
+	"\x06tenant\x18\x02 \x01(\v2\x10.usher.v1.TenantR\x06tenant\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\tR\brevision\"\xba\x01\n" +
+	"\x13DeleteTenantRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12\"\n" +
+	"\aconfirm\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x01R\aconfirm\x12<\n" +
+	"\rjustification\x18\x03 \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\"\\\n" +
+	"\x14DeleteTenantResponse\x12(\n" +
+	"\x06tenant\x18\x01 \x01(\v2\x10.usher.v1.TenantR\x06tenant\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xfa\x01\n" +
+	"\x13EraseSubjectRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12E\n" +
+	"\asubject\x18\x02 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x12<\n" +
+	"\rjustification\x18\x03 \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\x12\x1b\n" +
+	"\ttenant_id\x18\x04 \x01(\x04R\btenantId\"\x82\x01\n" +
+	"\x14EraseSubjectResponse\x12+\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x12!\n" +
+	"\frecord_count\x18\x03 \x01(\x04R\vrecordCount\"d\n" +
+	"\x10ListHeadsRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageToken\"a\n" +
+	"\x11ListHeadsResponse\x12$\n" +
+	"\x05heads\x18\x01 \x03(\v2\x0e.usher.v1.HeadR\x05heads\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9a\x01\n" +
+	"\x04Head\x12\x1b\n" +
+	"\ttenant_id\x18\x01 \x01(\x04R\btenantId\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x16\n" +
+	"\x06length\x18\x03 \x01(\x04R\x06length\x12)\n" +
+	"\x04hash\x18\x04 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x04hash\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\tR\brevision\"\x8d\x01\n" +
+	"\x14VerifyChangesRequest\x12D\n" +
+	"\x06tenant\x18\x01 \x01(\tB,\xbaH)r'2%^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$R\x06tenant\x12/\n" +
+	"\x05heads\x18\x02 \x03(\v2\x0e.usher.v1.HeadB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x05heads\"\x8c\x01\n" +
+	"\x15VerifyChangesResponse\x12\x16\n" +
+	"\x06chains\x18\x01 \x01(\x04R\x06chains\x12\x18\n" +
+	"\arecords\x18\x02 \x01(\x04R\arecords\x12-\n" +
+	"\bfindings\x18\x03 \x03(\v2\x11.usher.v1.FindingR\bfindings\x12\x12\n" +
+	"\x04done\x18\x04 \x01(\bR\x04done\"y\n" +
+	"\aFinding\x12\x1b\n" +
+	"\ttenant_id\x18\x01 \x01(\x04R\btenantId\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12%\n" +
+	"\x0eafter_revision\x18\x03 \x01(\tR\rafterRevision\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"4\n" +
 	"\x11PutCatalogRequest\x12\x1f\n" +
 	"\x04yaml\x18\x01 \x01(\tB\v\xbaH\br\x06 \x01(\x80\x80@R\x04yaml\"o\n" +
 	"\x12PutCatalogResponse\x12+\n" +
@@ -1016,11 +1899,16 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"go_version\x18\x02 \x01(\tR\tgoVersion\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x129\n" +
 	"\n" +
-	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt2\xa5\x04\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt2\xac\a\n" +
 	"\x0fOperatorService\x12M\n" +
 	"\fCreateTenant\x12\x1d.usher.v1.CreateTenantRequest\x1a\x1e.usher.v1.CreateTenantResponse\x12D\n" +
 	"\tGetTenant\x12\x1a.usher.v1.GetTenantRequest\x1a\x1b.usher.v1.GetTenantResponse\x12J\n" +
-	"\vListTenants\x12\x1c.usher.v1.ListTenantsRequest\x1a\x1d.usher.v1.ListTenantsResponse\x12G\n" +
+	"\vListTenants\x12\x1c.usher.v1.ListTenantsRequest\x1a\x1d.usher.v1.ListTenantsResponse\x12M\n" +
+	"\fUpdateTenant\x12\x1d.usher.v1.UpdateTenantRequest\x1a\x1e.usher.v1.UpdateTenantResponse\x12M\n" +
+	"\fDeleteTenant\x12\x1d.usher.v1.DeleteTenantRequest\x1a\x1e.usher.v1.DeleteTenantResponse\x12M\n" +
+	"\fEraseSubject\x12\x1d.usher.v1.EraseSubjectRequest\x1a\x1e.usher.v1.EraseSubjectResponse\x12D\n" +
+	"\tListHeads\x12\x1a.usher.v1.ListHeadsRequest\x1a\x1b.usher.v1.ListHeadsResponse\x12R\n" +
+	"\rVerifyChanges\x12\x1e.usher.v1.VerifyChangesRequest\x1a\x1f.usher.v1.VerifyChangesResponse0\x01\x12G\n" +
 	"\n" +
 	"PutCatalog\x12\x1b.usher.v1.PutCatalogRequest\x1a\x1c.usher.v1.PutCatalogResponse\x12G\n" +
 	"\n" +
@@ -1040,7 +1928,7 @@ func file_usher_v1_operator_service_proto_rawDescGZIP() []byte {
 	return file_usher_v1_operator_service_proto_rawDescData
 }
 
-var file_usher_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_usher_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_usher_v1_operator_service_proto_goTypes = []any{
 	(*Tenant)(nil),                // 0: usher.v1.Tenant
 	(*CreateTenantRequest)(nil),   // 1: usher.v1.CreateTenantRequest
@@ -1049,49 +1937,79 @@ var file_usher_v1_operator_service_proto_goTypes = []any{
 	(*GetTenantResponse)(nil),     // 4: usher.v1.GetTenantResponse
 	(*ListTenantsRequest)(nil),    // 5: usher.v1.ListTenantsRequest
 	(*ListTenantsResponse)(nil),   // 6: usher.v1.ListTenantsResponse
-	(*PutCatalogRequest)(nil),     // 7: usher.v1.PutCatalogRequest
-	(*PutCatalogResponse)(nil),    // 8: usher.v1.PutCatalogResponse
-	(*GetCatalogRequest)(nil),     // 9: usher.v1.GetCatalogRequest
-	(*GetCatalogResponse)(nil),    // 10: usher.v1.GetCatalogResponse
-	(*ListCatalogsRequest)(nil),   // 11: usher.v1.ListCatalogsRequest
-	(*ListCatalogsResponse)(nil),  // 12: usher.v1.ListCatalogsResponse
-	(*CatalogSummary)(nil),        // 13: usher.v1.CatalogSummary
-	(*GetServerInfoRequest)(nil),  // 14: usher.v1.GetServerInfoRequest
-	(*GetServerInfoResponse)(nil), // 15: usher.v1.GetServerInfoResponse
-	nil,                           // 16: usher.v1.CatalogSummary.TitlesEntry
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(Outcome)(0),                  // 18: usher.v1.Outcome
-	(*v1.Catalog)(nil),            // 19: usher.catalog.v1.Catalog
+	(*UpdateTenantRequest)(nil),   // 7: usher.v1.UpdateTenantRequest
+	(*UpdateTenantResponse)(nil),  // 8: usher.v1.UpdateTenantResponse
+	(*DeleteTenantRequest)(nil),   // 9: usher.v1.DeleteTenantRequest
+	(*DeleteTenantResponse)(nil),  // 10: usher.v1.DeleteTenantResponse
+	(*EraseSubjectRequest)(nil),   // 11: usher.v1.EraseSubjectRequest
+	(*EraseSubjectResponse)(nil),  // 12: usher.v1.EraseSubjectResponse
+	(*ListHeadsRequest)(nil),      // 13: usher.v1.ListHeadsRequest
+	(*ListHeadsResponse)(nil),     // 14: usher.v1.ListHeadsResponse
+	(*Head)(nil),                  // 15: usher.v1.Head
+	(*VerifyChangesRequest)(nil),  // 16: usher.v1.VerifyChangesRequest
+	(*VerifyChangesResponse)(nil), // 17: usher.v1.VerifyChangesResponse
+	(*Finding)(nil),               // 18: usher.v1.Finding
+	(*PutCatalogRequest)(nil),     // 19: usher.v1.PutCatalogRequest
+	(*PutCatalogResponse)(nil),    // 20: usher.v1.PutCatalogResponse
+	(*GetCatalogRequest)(nil),     // 21: usher.v1.GetCatalogRequest
+	(*GetCatalogResponse)(nil),    // 22: usher.v1.GetCatalogResponse
+	(*ListCatalogsRequest)(nil),   // 23: usher.v1.ListCatalogsRequest
+	(*ListCatalogsResponse)(nil),  // 24: usher.v1.ListCatalogsResponse
+	(*CatalogSummary)(nil),        // 25: usher.v1.CatalogSummary
+	(*GetServerInfoRequest)(nil),  // 26: usher.v1.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil), // 27: usher.v1.GetServerInfoResponse
+	nil,                           // 28: usher.v1.CatalogSummary.TitlesEntry
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(Outcome)(0),                  // 30: usher.v1.Outcome
+	(*v1.Catalog)(nil),            // 31: usher.catalog.v1.Catalog
 }
 var file_usher_v1_operator_service_proto_depIdxs = []int32{
-	17, // 0: usher.v1.Tenant.created_at:type_name -> google.protobuf.Timestamp
-	0,  // 1: usher.v1.CreateTenantResponse.tenant:type_name -> usher.v1.Tenant
-	0,  // 2: usher.v1.GetTenantResponse.tenant:type_name -> usher.v1.Tenant
-	0,  // 3: usher.v1.ListTenantsResponse.tenants:type_name -> usher.v1.Tenant
-	18, // 4: usher.v1.PutCatalogResponse.outcome:type_name -> usher.v1.Outcome
-	19, // 5: usher.v1.GetCatalogResponse.catalog:type_name -> usher.catalog.v1.Catalog
-	13, // 6: usher.v1.ListCatalogsResponse.catalogs:type_name -> usher.v1.CatalogSummary
-	16, // 7: usher.v1.CatalogSummary.titles:type_name -> usher.v1.CatalogSummary.TitlesEntry
-	17, // 8: usher.v1.GetServerInfoResponse.started_at:type_name -> google.protobuf.Timestamp
-	1,  // 9: usher.v1.OperatorService.CreateTenant:input_type -> usher.v1.CreateTenantRequest
-	3,  // 10: usher.v1.OperatorService.GetTenant:input_type -> usher.v1.GetTenantRequest
-	5,  // 11: usher.v1.OperatorService.ListTenants:input_type -> usher.v1.ListTenantsRequest
-	7,  // 12: usher.v1.OperatorService.PutCatalog:input_type -> usher.v1.PutCatalogRequest
-	9,  // 13: usher.v1.OperatorService.GetCatalog:input_type -> usher.v1.GetCatalogRequest
-	11, // 14: usher.v1.OperatorService.ListCatalogs:input_type -> usher.v1.ListCatalogsRequest
-	14, // 15: usher.v1.OperatorService.GetServerInfo:input_type -> usher.v1.GetServerInfoRequest
-	2,  // 16: usher.v1.OperatorService.CreateTenant:output_type -> usher.v1.CreateTenantResponse
-	4,  // 17: usher.v1.OperatorService.GetTenant:output_type -> usher.v1.GetTenantResponse
-	6,  // 18: usher.v1.OperatorService.ListTenants:output_type -> usher.v1.ListTenantsResponse
-	8,  // 19: usher.v1.OperatorService.PutCatalog:output_type -> usher.v1.PutCatalogResponse
-	10, // 20: usher.v1.OperatorService.GetCatalog:output_type -> usher.v1.GetCatalogResponse
-	12, // 21: usher.v1.OperatorService.ListCatalogs:output_type -> usher.v1.ListCatalogsResponse
-	15, // 22: usher.v1.OperatorService.GetServerInfo:output_type -> usher.v1.GetServerInfoResponse
-	16, // [16:23] is the sub-list for method output_type
-	9,  // [9:16] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	29, // 0: usher.v1.Tenant.created_at:type_name -> google.protobuf.Timestamp
+	29, // 1: usher.v1.Tenant.deleted_at:type_name -> google.protobuf.Timestamp
+	0,  // 2: usher.v1.CreateTenantResponse.tenant:type_name -> usher.v1.Tenant
+	0,  // 3: usher.v1.GetTenantResponse.tenant:type_name -> usher.v1.Tenant
+	0,  // 4: usher.v1.ListTenantsResponse.tenants:type_name -> usher.v1.Tenant
+	30, // 5: usher.v1.UpdateTenantResponse.outcome:type_name -> usher.v1.Outcome
+	0,  // 6: usher.v1.UpdateTenantResponse.tenant:type_name -> usher.v1.Tenant
+	0,  // 7: usher.v1.DeleteTenantResponse.tenant:type_name -> usher.v1.Tenant
+	30, // 8: usher.v1.EraseSubjectResponse.outcome:type_name -> usher.v1.Outcome
+	15, // 9: usher.v1.ListHeadsResponse.heads:type_name -> usher.v1.Head
+	15, // 10: usher.v1.VerifyChangesRequest.heads:type_name -> usher.v1.Head
+	18, // 11: usher.v1.VerifyChangesResponse.findings:type_name -> usher.v1.Finding
+	30, // 12: usher.v1.PutCatalogResponse.outcome:type_name -> usher.v1.Outcome
+	31, // 13: usher.v1.GetCatalogResponse.catalog:type_name -> usher.catalog.v1.Catalog
+	25, // 14: usher.v1.ListCatalogsResponse.catalogs:type_name -> usher.v1.CatalogSummary
+	28, // 15: usher.v1.CatalogSummary.titles:type_name -> usher.v1.CatalogSummary.TitlesEntry
+	29, // 16: usher.v1.GetServerInfoResponse.started_at:type_name -> google.protobuf.Timestamp
+	1,  // 17: usher.v1.OperatorService.CreateTenant:input_type -> usher.v1.CreateTenantRequest
+	3,  // 18: usher.v1.OperatorService.GetTenant:input_type -> usher.v1.GetTenantRequest
+	5,  // 19: usher.v1.OperatorService.ListTenants:input_type -> usher.v1.ListTenantsRequest
+	7,  // 20: usher.v1.OperatorService.UpdateTenant:input_type -> usher.v1.UpdateTenantRequest
+	9,  // 21: usher.v1.OperatorService.DeleteTenant:input_type -> usher.v1.DeleteTenantRequest
+	11, // 22: usher.v1.OperatorService.EraseSubject:input_type -> usher.v1.EraseSubjectRequest
+	13, // 23: usher.v1.OperatorService.ListHeads:input_type -> usher.v1.ListHeadsRequest
+	16, // 24: usher.v1.OperatorService.VerifyChanges:input_type -> usher.v1.VerifyChangesRequest
+	19, // 25: usher.v1.OperatorService.PutCatalog:input_type -> usher.v1.PutCatalogRequest
+	21, // 26: usher.v1.OperatorService.GetCatalog:input_type -> usher.v1.GetCatalogRequest
+	23, // 27: usher.v1.OperatorService.ListCatalogs:input_type -> usher.v1.ListCatalogsRequest
+	26, // 28: usher.v1.OperatorService.GetServerInfo:input_type -> usher.v1.GetServerInfoRequest
+	2,  // 29: usher.v1.OperatorService.CreateTenant:output_type -> usher.v1.CreateTenantResponse
+	4,  // 30: usher.v1.OperatorService.GetTenant:output_type -> usher.v1.GetTenantResponse
+	6,  // 31: usher.v1.OperatorService.ListTenants:output_type -> usher.v1.ListTenantsResponse
+	8,  // 32: usher.v1.OperatorService.UpdateTenant:output_type -> usher.v1.UpdateTenantResponse
+	10, // 33: usher.v1.OperatorService.DeleteTenant:output_type -> usher.v1.DeleteTenantResponse
+	12, // 34: usher.v1.OperatorService.EraseSubject:output_type -> usher.v1.EraseSubjectResponse
+	14, // 35: usher.v1.OperatorService.ListHeads:output_type -> usher.v1.ListHeadsResponse
+	17, // 36: usher.v1.OperatorService.VerifyChanges:output_type -> usher.v1.VerifyChangesResponse
+	20, // 37: usher.v1.OperatorService.PutCatalog:output_type -> usher.v1.PutCatalogResponse
+	22, // 38: usher.v1.OperatorService.GetCatalog:output_type -> usher.v1.GetCatalogResponse
+	24, // 39: usher.v1.OperatorService.ListCatalogs:output_type -> usher.v1.ListCatalogsResponse
+	27, // 40: usher.v1.OperatorService.GetServerInfo:output_type -> usher.v1.GetServerInfoResponse
+	29, // [29:41] is the sub-list for method output_type
+	17, // [17:29] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_usher_v1_operator_service_proto_init() }
@@ -1106,7 +2024,7 @@ func file_usher_v1_operator_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_usher_v1_operator_service_proto_rawDesc), len(file_usher_v1_operator_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

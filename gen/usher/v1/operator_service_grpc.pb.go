@@ -22,6 +22,11 @@ const (
 	OperatorService_CreateTenant_FullMethodName  = "/usher.v1.OperatorService/CreateTenant"
 	OperatorService_GetTenant_FullMethodName     = "/usher.v1.OperatorService/GetTenant"
 	OperatorService_ListTenants_FullMethodName   = "/usher.v1.OperatorService/ListTenants"
+	OperatorService_UpdateTenant_FullMethodName  = "/usher.v1.OperatorService/UpdateTenant"
+	OperatorService_DeleteTenant_FullMethodName  = "/usher.v1.OperatorService/DeleteTenant"
+	OperatorService_EraseSubject_FullMethodName  = "/usher.v1.OperatorService/EraseSubject"
+	OperatorService_ListHeads_FullMethodName     = "/usher.v1.OperatorService/ListHeads"
+	OperatorService_VerifyChanges_FullMethodName = "/usher.v1.OperatorService/VerifyChanges"
 	OperatorService_PutCatalog_FullMethodName    = "/usher.v1.OperatorService/PutCatalog"
 	OperatorService_GetCatalog_FullMethodName    = "/usher.v1.OperatorService/GetCatalog"
 	OperatorService_ListCatalogs_FullMethodName  = "/usher.v1.OperatorService/ListCatalogs"
@@ -44,6 +49,31 @@ type OperatorServiceClient interface {
 	GetTenant(ctx context.Context, in *GetTenantRequest, opts ...grpc.CallOption) (*GetTenantResponse, error)
 	// ListTenants lists the tenants in the byte order of their names.
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
+	// UpdateTenant moves a tenant to another version of its catalog, at once and whole, or not
+	// at all. PreviewChange says before who would gain and lose what.
+	//
+	// Errors: NOT_FOUND for an unknown tenant or version; FAILED_PRECONDITION
+	// `CATALOG_CONFLICTS` if stored assignments or toggles would not be allowed by it. Its
+	// details name the first 50; PreviewChange lists all.
+	UpdateTenant(ctx context.Context, in *UpdateTenantRequest, opts ...grpc.CallOption) (*UpdateTenantResponse, error)
+	// DeleteTenant removes a tenant. It is gone at once for every caller; its data are purged
+	// later, and its change record is kept. A new tenant of that name meets nothing of it.
+	DeleteTenant(ctx context.Context, in *DeleteTenantRequest, opts ...grpc.CallOption) (*DeleteTenantResponse, error)
+	// EraseSubject removes what names a person from the change record of a tenant: as subject,
+	// as actor, and the justifications beside. The chain of the record still verifies. The
+	// bytes are gone from the file when it has been compacted.
+	//
+	// Errors: FAILED_PRECONDITION `STILL_HELD` while the subject holds something:
+	// RemoveSubject comes first.
+	EraseSubject(ctx context.Context, in *EraseSubjectRequest, opts ...grpc.CallOption) (*EraseSubjectResponse, error)
+	// ListHeads answers the newest link of the chain of each tenant's change record, deleted
+	// tenants and the installation's own (tenant id 0) included: what to keep elsewhere, so that
+	// VerifyChanges can find out later that records were cut off, or an older file was put back.
+	ListHeads(ctx context.Context, in *ListHeadsRequest, opts ...grpc.CallOption) (*ListHeadsResponse, error)
+	// VerifyChanges follows the chains of the change records and compares every record, and the
+	// heads that are given. It sends a finding for each chain that is not whole, and progress at
+	// least every second.
+	VerifyChanges(ctx context.Context, in *VerifyChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyChangesResponse], error)
 	// PutCatalog checks a catalog and stores it.
 	//
 	// Errors: INVALID_ARGUMENT `INVALID_CATALOG` with one field violation per fault,
@@ -95,6 +125,65 @@ func (c *operatorServiceClient) ListTenants(ctx context.Context, in *ListTenants
 	}
 	return out, nil
 }
+
+func (c *operatorServiceClient) UpdateTenant(ctx context.Context, in *UpdateTenantRequest, opts ...grpc.CallOption) (*UpdateTenantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateTenantResponse)
+	err := c.cc.Invoke(ctx, OperatorService_UpdateTenant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) DeleteTenant(ctx context.Context, in *DeleteTenantRequest, opts ...grpc.CallOption) (*DeleteTenantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteTenantResponse)
+	err := c.cc.Invoke(ctx, OperatorService_DeleteTenant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) EraseSubject(ctx context.Context, in *EraseSubjectRequest, opts ...grpc.CallOption) (*EraseSubjectResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EraseSubjectResponse)
+	err := c.cc.Invoke(ctx, OperatorService_EraseSubject_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ListHeads(ctx context.Context, in *ListHeadsRequest, opts ...grpc.CallOption) (*ListHeadsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListHeadsResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListHeads_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) VerifyChanges(ctx context.Context, in *VerifyChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyChangesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OperatorService_ServiceDesc.Streams[0], OperatorService_VerifyChanges_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[VerifyChangesRequest, VerifyChangesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_VerifyChangesClient = grpc.ServerStreamingClient[VerifyChangesResponse]
 
 func (c *operatorServiceClient) PutCatalog(ctx context.Context, in *PutCatalogRequest, opts ...grpc.CallOption) (*PutCatalogResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -152,6 +241,31 @@ type OperatorServiceServer interface {
 	GetTenant(context.Context, *GetTenantRequest) (*GetTenantResponse, error)
 	// ListTenants lists the tenants in the byte order of their names.
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
+	// UpdateTenant moves a tenant to another version of its catalog, at once and whole, or not
+	// at all. PreviewChange says before who would gain and lose what.
+	//
+	// Errors: NOT_FOUND for an unknown tenant or version; FAILED_PRECONDITION
+	// `CATALOG_CONFLICTS` if stored assignments or toggles would not be allowed by it. Its
+	// details name the first 50; PreviewChange lists all.
+	UpdateTenant(context.Context, *UpdateTenantRequest) (*UpdateTenantResponse, error)
+	// DeleteTenant removes a tenant. It is gone at once for every caller; its data are purged
+	// later, and its change record is kept. A new tenant of that name meets nothing of it.
+	DeleteTenant(context.Context, *DeleteTenantRequest) (*DeleteTenantResponse, error)
+	// EraseSubject removes what names a person from the change record of a tenant: as subject,
+	// as actor, and the justifications beside. The chain of the record still verifies. The
+	// bytes are gone from the file when it has been compacted.
+	//
+	// Errors: FAILED_PRECONDITION `STILL_HELD` while the subject holds something:
+	// RemoveSubject comes first.
+	EraseSubject(context.Context, *EraseSubjectRequest) (*EraseSubjectResponse, error)
+	// ListHeads answers the newest link of the chain of each tenant's change record, deleted
+	// tenants and the installation's own (tenant id 0) included: what to keep elsewhere, so that
+	// VerifyChanges can find out later that records were cut off, or an older file was put back.
+	ListHeads(context.Context, *ListHeadsRequest) (*ListHeadsResponse, error)
+	// VerifyChanges follows the chains of the change records and compares every record, and the
+	// heads that are given. It sends a finding for each chain that is not whole, and progress at
+	// least every second.
+	VerifyChanges(*VerifyChangesRequest, grpc.ServerStreamingServer[VerifyChangesResponse]) error
 	// PutCatalog checks a catalog and stores it.
 	//
 	// Errors: INVALID_ARGUMENT `INVALID_CATALOG` with one field violation per fault,
@@ -182,6 +296,21 @@ func (UnimplementedOperatorServiceServer) GetTenant(context.Context, *GetTenantR
 }
 func (UnimplementedOperatorServiceServer) ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTenants not implemented")
+}
+func (UnimplementedOperatorServiceServer) UpdateTenant(context.Context, *UpdateTenantRequest) (*UpdateTenantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateTenant not implemented")
+}
+func (UnimplementedOperatorServiceServer) DeleteTenant(context.Context, *DeleteTenantRequest) (*DeleteTenantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteTenant not implemented")
+}
+func (UnimplementedOperatorServiceServer) EraseSubject(context.Context, *EraseSubjectRequest) (*EraseSubjectResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EraseSubject not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListHeads(context.Context, *ListHeadsRequest) (*ListHeadsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListHeads not implemented")
+}
+func (UnimplementedOperatorServiceServer) VerifyChanges(*VerifyChangesRequest, grpc.ServerStreamingServer[VerifyChangesResponse]) error {
+	return status.Error(codes.Unimplemented, "method VerifyChanges not implemented")
 }
 func (UnimplementedOperatorServiceServer) PutCatalog(context.Context, *PutCatalogRequest) (*PutCatalogResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PutCatalog not implemented")
@@ -269,6 +398,89 @@ func _OperatorService_ListTenants_Handler(srv interface{}, ctx context.Context, 
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _OperatorService_UpdateTenant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateTenantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).UpdateTenant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_UpdateTenant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).UpdateTenant(ctx, req.(*UpdateTenantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_DeleteTenant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteTenantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).DeleteTenant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_DeleteTenant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).DeleteTenant(ctx, req.(*DeleteTenantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_EraseSubject_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EraseSubjectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).EraseSubject(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_EraseSubject_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).EraseSubject(ctx, req.(*EraseSubjectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ListHeads_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListHeadsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListHeads(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListHeads_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListHeads(ctx, req.(*ListHeadsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_VerifyChanges_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(VerifyChangesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OperatorServiceServer).VerifyChanges(m, &grpc.GenericServerStream[VerifyChangesRequest, VerifyChangesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_VerifyChangesServer = grpc.ServerStreamingServer[VerifyChangesResponse]
 
 func _OperatorService_PutCatalog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PutCatalogRequest)
@@ -362,6 +574,22 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _OperatorService_ListTenants_Handler,
 		},
 		{
+			MethodName: "UpdateTenant",
+			Handler:    _OperatorService_UpdateTenant_Handler,
+		},
+		{
+			MethodName: "DeleteTenant",
+			Handler:    _OperatorService_DeleteTenant_Handler,
+		},
+		{
+			MethodName: "EraseSubject",
+			Handler:    _OperatorService_EraseSubject_Handler,
+		},
+		{
+			MethodName: "ListHeads",
+			Handler:    _OperatorService_ListHeads_Handler,
+		},
+		{
 			MethodName: "PutCatalog",
 			Handler:    _OperatorService_PutCatalog_Handler,
 		},
@@ -378,6 +606,12 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _OperatorService_GetServerInfo_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "VerifyChanges",
+			Handler:       _OperatorService_VerifyChanges_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "usher/v1/operator_service.proto",
 }
