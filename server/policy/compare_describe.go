@@ -69,8 +69,11 @@ func (k *cases) extent(ch change) AreaKind {
 // claimAt returns what is claimed because of a change: the area that it stands for, or
 // the narrowest in which it is.
 func (k *cases) claimAt(ch change) claim {
-	c := claim{kind: k.extent(ch), role: ch.role, condition: ch.rule.condition}
-	held := slices.IndexFunc(ch.groups, func(g int) bool { return !k.groups[g].elsewhere })
+	c := claim{kind: k.extent(ch), role: ch.by.role, condition: ch.by.rule.condition}
+	held := slices.IndexFunc(ch.groups, func(g int) bool { return k.groups[g].contains(ch.by.scope) })
+	if held < 0 {
+		held = slices.IndexFunc(ch.groups, func(g int) bool { return !k.groups[g].elsewhere })
+	}
 	if c.kind == mixed {
 		switch {
 		case held >= 0:
@@ -92,6 +95,11 @@ func (k *cases) claimAt(ch change) claim {
 		c.id, c.condition = k.facts[ch.facts].id, nil
 	}
 	return c
+}
+
+// contains reports whether a scope is the one that was asked about for the group.
+func (g scopeGroup) contains(scope string) bool {
+	return slices.Contains(g.scopes[before], scope) || slices.Contains(g.scopes[after], scope)
 }
 
 // claims reports whether a change is in the area and meets the condition of a claim.

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ type universe struct {
 	scopes  [][]string
 	owners  []string
 	ids     []string
-	x, y    []any
+	values  map[string][]any // of attributes
 	made    map[string][]policy.Resource
 	compile map[[2]string]func(*policy.Resource) bool // conditions by side, text and resource type
 }
@@ -118,41 +119,59 @@ func (u *universe) resources(resourceType string) []policy.Resource {
 	if made, found := u.made[resourceType]; found {
 		return made
 	}
-	ids, x, y := u.ids, u.x, u.y
+	ids, attributes := u.ids, []map[string]any{{}}
 	if resourceType == "role" || resourceType == "toggle" {
-		ids, x, y = []string{""}, []any{nil}, []any{nil}
-		for _, table := range u.tables {
-			for _, role := range table.Catalog().Message().GetRoles() {
-				if resourceType == "role" {
-					ids = append(ids, role.GetName())
-				}
+		ids = []string{""}
+	}
+	for _, table := range u.tables {
+		message := table.Catalog().Message()
+		for _, role := range message.GetRoles() {
+			if resourceType == "role" {
+				ids = append(ids, role.GetName())
 			}
-			for _, toggle := range table.Catalog().Message().GetToggles() {
-				if resourceType == "toggle" {
-					ids = append(ids, toggle.GetName())
+		}
+		for _, toggle := range message.GetToggles() {
+			if resourceType == "toggle" {
+				ids = append(ids, toggle.GetName())
+			}
+		}
+		for _, declared := range message.GetResourceTypes() {
+			for _, a := range declared.GetAttributes() {
+				if _, seen := attributes[0][a.GetName()]; declared.GetName() == resourceType && !seen {
+					attributes = u.withAttribute(attributes, a.GetName())
 				}
 			}
 		}
-		slices.Sort(ids)
-		ids = slices.Compact(ids)
 	}
+	slices.Sort(ids)
 	var all []policy.Resource
-	for _, x := range x {
-		for _, y := range y {
-			attributes, err := structpb.NewStruct(map[string]any{"x": x, "y": y})
-			if err != nil {
-				panic(err)
-			}
-			for _, id := range ids {
-				for _, scopes := range u.scopes {
-					for _, owner := range u.owners {
-						all = append(all, policy.Resource{Type: resourceType, ID: id, Scopes: scopes, Owner: owner, Attributes: attributes.GetFields()})
-					}
+	for _, a := range attributes {
+		stated, err := structpb.NewStruct(a)
+		if err != nil {
+			panic(err)
+		}
+		for _, id := range slices.Compact(ids) {
+			for _, scopes := range u.scopes {
+				for _, owner := range u.owners {
+					all = append(all, policy.Resource{Type: resourceType, ID: id, Scopes: scopes, Owner: owner, Attributes: stated.GetFields()})
 				}
 			}
 		}
 	}
 	u.made[resourceType] = all
+	return all
+}
+
+// withAttribute returns the attributes with each value of one more.
+func (u *universe) withAttribute(attributes []map[string]any, name string) []map[string]any {
+	var all []map[string]any
+	for _, a := range attributes {
+		for _, v := range append([]any{nil}, u.values[name]...) {
+			more := maps.Clone(a)
+			more[name] = v
+			all = append(all, more)
+		}
+	}
 	return all
 }
 
@@ -266,8 +285,7 @@ func (w *compareWorld) universe(tables [2]*policy.Table) *universe {
 		tables:  tables,
 		owners:  []string{"user:bob", w.one("user:ann", "user:ann", "group:a")},
 		ids:     []string{"7"},
-		x:       []any{nil},
-		y:       []any{nil},
+		values:  map[string][]any{},
 		made:    map[string][]policy.Resource{},
 		compile: map[[2]string]func(*policy.Resource) bool{},
 	}
@@ -282,10 +300,10 @@ func (w *compareWorld) universe(tables [2]*policy.Table) *universe {
 		u.ids = []string{"", "7", "a", "aa", "c", "d"}
 	}
 	if strings.Contains(text, "resource.x") {
-		u.x = valuesOf(w.kinds[0], w.kinds[2])
+		u.values["x"] = valuesOf(w.kinds[0], w.kinds[2])
 	}
 	if strings.Contains(text, "resource.y") {
-		u.y = valuesOf(w.kinds[1])
+		u.values["y"] = valuesOf(w.kinds[1])
 	}
 	return u
 }
@@ -302,7 +320,7 @@ func (w *compareWorld) drawHeld(catalogs ...*policy.Catalog) []store.AssignmentK
 	return keys
 }
 
-func (u *universe) holder(t *testing.T, side int, name string, held []store.AssignmentKey) *policy.Holder {
+func (u *universe) holder(t testing.TB, side int, name string, held []store.AssignmentKey) *policy.Holder {
 	t.Helper()
 	var assignments []store.Assignment
 	for _, key := range held {
