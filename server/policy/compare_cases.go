@@ -11,7 +11,7 @@ type cases struct {
 	permission *comparedPermission
 	shape      *shape
 	facts      []facts
-	groups     []scopeGroup
+	groups     []scopeGroup // those elsewhere first
 	// most is how many of the groups a request has to lie in at most for every decision
 	// that changes to change for such a request, too.
 	most int
@@ -148,7 +148,8 @@ type allowance struct {
 	rule        *rule
 }
 
-// decide decides every case on both sides and returns those that come out otherwise.
+// decide decides every case on both sides and returns those that come out otherwise, the
+// ones in few scopes and that the subject does not own first.
 func (k *cases) decide() []change {
 	var changes []change
 	owners := []bool{false, true}

@@ -68,8 +68,8 @@ func TestCompareBuiltIn(t *testing.T) {
 						"logged_in":       {true, false},
 						"wrap_up_seconds": {-1, 0, 1},
 					},
-					made:    map[string][]policy.Resource{},
-					compile: map[[2]string]func(*policy.Resource) bool{},
+					made:    map[string][]universeResource{},
+					compile: map[conditionOn]func(*policy.Resource) bool{},
 				}
 				comparison := policy.NewComparison(u.tables[0], u.tables[1])
 				holders := [2]*policy.Holder{u.holder(t, 0, "user:ann", before), u.holder(t, 1, "user:ann", after)}
@@ -204,6 +204,24 @@ var compareCases = []struct {
 		after:  []store.AssignmentKey{{Role: "staff"}},
 	},
 	{
+		name:   "a resource without an id",
+		rules:  [2]string{"{role: staff, allow: view, reach: own}", "{role: staff, allow: view, reach: tenant, condition: '!has(resource.id)'}"},
+		before: []store.AssignmentKey{{Role: "staff"}},
+		after:  []store.AssignmentKey{{Role: "staff"}},
+		want: `
++ ticket:view tenant (!has(resource.id)) by staff
+- ticket:view own by staff`,
+	},
+	{
+		name:   "an attribute of another type",
+		rules:  [2]string{"{role: staff, allow: view, reach: tenant, condition: 'has(resource.x)'}", "{role: staff, allow: view, reach: tenant, condition: 'has(resource.x)', x: int}"},
+		before: []store.AssignmentKey{{Role: "staff"}},
+		after:  []store.AssignmentKey{{Role: "staff"}},
+		want: `
++ ticket:view tenant (has(resource.x)) by staff
+- ticket:view tenant (has(resource.x)) by staff`,
+	},
+	{
 		name:   "a scope that any scope of its type covers, and one of another type",
 		rules:  [2]string{"{role: staff, allow: edit, reach: tenant}", "{role: staff, allow: view, reach: assigned, widen: any team} {role: staff, allow: edit, reach: tenant}"},
 		before: []store.AssignmentKey{{Role: "staff", Scope: "team:a"}, {Role: "staff", Scope: "queue:a"}},
@@ -224,7 +242,7 @@ var compareCases = []struct {
 // smallCatalog makes a catalog of the rules of a case.
 func smallCatalog(t *testing.T, rules string) *policy.Catalog {
 	t.Helper()
-	roles := map[string]string{"staff": "", "barred": ""}
+	roles, typeOfX := map[string]string{"staff": "", "barred": ""}, "string"
 	for _, rule := range strings.Split(strings.Trim(rules, "{}"), "} {") {
 		text, role := "", ""
 		for _, part := range strings.Split(rule, ", ") {
@@ -232,6 +250,9 @@ func smallCatalog(t *testing.T, rules string) *policy.Catalog {
 			switch {
 			case key == "role":
 				role = value
+				continue
+			case key == "x":
+				typeOfX = value
 				continue
 			case key == "widen":
 				value = "{reach: " + value + ", while_on: wide}"
@@ -249,7 +270,7 @@ name: small
 version: 1
 scope_types: [team, queue]
 holders: [user, group]
-resource_types: [{name: ticket, actions: [view, edit], attributes: [{name: x, type: string}]}]
+resource_types: [{name: ticket, actions: [view, edit], attributes: [{name: x, type: ` + typeOfX + `}]}]
 roles:
   - name: boss
     rules:
@@ -409,5 +430,34 @@ func BenchmarkCompare(b *testing.B) {
 			}
 		}
 		b.ReportMetric(float64(affected), "affected")
+	}
+}
+
+// TestCompareTellsShapesApart has subjects that hold the same but for the tenant or for
+// being a group, which makes a difference to administrators and owners.
+func TestCompareTellsShapesApart(t *testing.T) {
+	catalog := smallCatalog(t, "{role: staff, allow: 'role:grant', reach: tenant} {role: barred, allow: view, reach: own}")
+	u := &universe{tables: [2]*policy.Table{policy.NewTable(catalog, nil), policy.NewTable(catalog, nil)}}
+	comparison := policy.NewComparison(u.tables[0], u.tables[1])
+	for _, test := range []struct {
+		name, role, scope string
+		also              []store.AssignmentKey
+		want              string
+	}{
+		{"user:ann", "staff", "team:a", nil, "+ role:grant scope team:a by staff"},
+		{"user:ann", "staff", "team:a", []store.AssignmentKey{{Role: "staff"}}, "+ role:grant tenant by staff"},
+		{"user:bob", "staff", "team:b", nil, "+ role:grant scope team:b by staff"},
+		{"group:a", "barred", "", nil, ""},
+		{"user:ann", "barred", "", nil, "+ ticket:view own by barred"},
+	} {
+		after := append(test.also, store.AssignmentKey{Role: test.role, Scope: test.scope})
+		effects, err := comparison.Effects(u.holder(t, 0, test.name, nil), u.holder(t, 1, test.name, after))
+		var lines []string
+		for _, e := range effects {
+			lines = append(lines, effectLine(e))
+		}
+		if got := strings.Join(lines, "\n"); err != nil || got != test.want {
+			t.Errorf("%s gets %v: got %s, %v; want %s", test.name, after, got, err, test.want)
+		}
 	}
 }
