@@ -204,6 +204,20 @@ var compareCases = []struct {
 		after:  []store.AssignmentKey{{Role: "staff"}},
 	},
 	{
+		name:   "a veto that only holds undecided",
+		rules:  [2]string{`{role: staff, allow: view, reach: tenant} {role: barred, forbid: view, reach: tenant, condition: 'resource.id < "b" && resource.id > "c"'}`},
+		before: []store.AssignmentKey{{Role: "staff"}},
+		after:  []store.AssignmentKey{{Role: "staff"}, {Role: "barred"}},
+		want:   "- ticket:view tenant by staff",
+	},
+	{
+		name:   "a veto on what is owned, beside any scope",
+		rules:  [2]string{"{role: staff, allow: view, reach: any team} {role: barred, forbid: view, reach: own}"},
+		before: []store.AssignmentKey{{Role: "staff"}, {Role: "barred"}},
+		after:  []store.AssignmentKey{{Role: "staff"}},
+		want:   "+ ticket:view own by staff",
+	},
+	{
 		name:   "a resource without an id",
 		rules:  [2]string{"{role: staff, allow: view, reach: own}", "{role: staff, allow: view, reach: tenant, condition: '!has(resource.id)'}"},
 		before: []store.AssignmentKey{{Role: "staff"}},
