@@ -45,7 +45,7 @@ func (o operatorService) CreateTenant(ctx context.Context, r *usherv1.CreateTena
 			if err != nil {
 				return nil, err
 			}
-			return []store.Change{store.CreateTenant{Name: r.GetTenant(), Catalog: ref}, administrator}, nil
+			return append([]store.Change{store.CreateTenant{Name: r.GetTenant(), Catalog: ref}}, administrator...), nil
 		},
 	})
 	if err != nil {
