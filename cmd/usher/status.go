@@ -59,7 +59,10 @@ func textOf(message string, details []any) []string {
 		case *errdetails.PreconditionFailure:
 			for _, v := range detail.GetViolations() {
 				message = strings.TrimSuffix(message, ": "+v.GetDescription())
-				if v.GetDescription() != inEnglish {
+				switch {
+				case v.GetType() == "CATALOG_CONFLICTS":
+					more = append(more, fmt.Sprintf("  in the way: %s: %s", strings.Replace(v.GetSubject(), "/", " ", 1), v.GetDescription()))
+				case v.GetDescription() != inEnglish:
 					more = append(more, "  remedy: "+v.GetDescription())
 				}
 			}

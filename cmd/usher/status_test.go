@@ -42,10 +42,12 @@ func TestExplain(t *testing.T) {
 			&errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Description: "grant it first"}}},
 			protoadapt.MessageV1Of(&usherv1.Remedy{Texts: map[string]string{"en": "grant it first", "de": "erst vergeben"}})),
 			"she is the last\n  remedy: erst vergeben\n  code: FAILED_PRECONDITION LAST_HOLDER"},
-		{"a remedy beside other obstacles", withDetails(codes.FailedPrecondition, "two things are in the way: ask", info("CATALOG_CONFLICTS"),
-			&errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Description: "a"}, {Description: "b"}}},
-			protoadapt.MessageV1Of(&usherv1.Remedy{Texts: map[string]string{"en": "ask", "fr": "demandez"}})),
-			"two things are in the way\n  remedy: a\n  remedy: b\n  remedy: ask\n  code: FAILED_PRECONDITION CATALOG_CONFLICTS"},
+		{"conflicts with another catalog", withDetails(codes.FailedPrecondition, "it would not allow this", info("CATALOG_CONFLICTS"),
+			&errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{
+				{Type: "CATALOG_CONFLICTS", Subject: "subject/user:a/b", Description: "there is no role"},
+				{Type: "CATALOG_CONFLICTS", Subject: "toggle/x", Description: "it is locked"}}}),
+			"it would not allow this\n  in the way: subject user:a/b: there is no role\n  in the way: toggle x: it is locked\n" +
+				"  code: FAILED_PRECONDITION CATALOG_CONFLICTS"},
 		{"the store fails", withDetails(codes.Unavailable, "the store is unavailable", info("STORE_UNAVAILABLE")),
 			"the store is unavailable\n  code: UNAVAILABLE STORE_UNAVAILABLE"},
 		{"no details", status.Error(codes.Internal, "boom"), "boom\n  code: INTERNAL"},
