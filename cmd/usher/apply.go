@@ -84,7 +84,7 @@ func (b *batch) apply(cmd *cobra.Command, w *writing, yes bool) error {
 	}
 	return call(cmd, &w.client, func(ctx context.Context, conn *grpc.ClientConn) (*usherv1.BatchWriteResponse, error) {
 		admin := usherv1.NewAdminServiceClient(conn)
-		tried, err := b.try(ctx, cmd, admin, w, req, out)
+		tried, err := b.try(ctx, admin, w, req, out, cmd.ErrOrStderr())
 		if err != nil || w.dryRun || tried.GetOutcome() != usherv1.Outcome_OUTCOME_CHANGED {
 			return tried, err
 		}
@@ -100,8 +100,8 @@ func (b *batch) apply(cmd *cobra.Command, w *writing, yes bool) error {
 // try makes a dry run of the request and writes what it would mean. It then lets the acts of
 // the request rest on what was shown, unless an id makes the request one that may be repeated
 // as it is.
-func (b *batch) try(ctx context.Context, cmd *cobra.Command, admin usherv1.AdminServiceClient, w *writing,
-	req *usherv1.BatchWriteRequest, out io.Writer,
+func (b *batch) try(ctx context.Context, admin usherv1.AdminServiceClient, w *writing,
+	req *usherv1.BatchWriteRequest, out, stderr io.Writer,
 ) (*usherv1.BatchWriteResponse, error) {
 	dry := proto.CloneOf(req)
 	dry.ValidateOnly = true
@@ -109,7 +109,7 @@ func (b *batch) try(ctx context.Context, cmd *cobra.Command, admin usherv1.Admin
 	if err != nil {
 		return nil, err
 	}
-	printWarnings(cmd.ErrOrStderr(), tried.GetWarnings())
+	printWarnings(stderr, tried.GetWarnings())
 	b.writeTried(out, tried)
 	effects := &usherv1.PreviewChangeRequest{Tenant: req.GetTenant(), Acts: dry.GetActs()}
 	if err := w.behalf.sign(effects); err != nil {
