@@ -10,7 +10,7 @@ import (
 
 // adminService implements usher.v1.AdminService.
 type adminService struct {
-	usherv1.UnsafeAdminServiceServer
+	usherv1.UnimplementedAdminServiceServer
 	server *Server
 }
 

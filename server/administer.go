@@ -113,21 +113,22 @@ func (p *planning) consequences() (warnings []*usherv1.Warning, err error) {
 		return nil, nil
 	}
 	catalog := p.tenant.table.Catalog()
-	if primary := p.tenant.Primary; primary != "" && p.draft.touches(primary) {
-		held, err := collect(p.draft.AssignmentsOf(p.tenant.ID, primary))
+	if primary := p.tenant.Primary; primary != "" {
+		held, err := collect(p.draft.Reader.AssignmentsOf(p.tenant.ID, primary))
 		if err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(held, func(a store.Assignment) bool { return catalog.Keeps(a, p.now) }) {
+		if catalog.LosesPrimary(p.tenant.Tenant, held, p.draft.changes, p.now) {
 			p.draft.apply([]store.Change{store.SetPrimary{Tenant: p.tenant.ID}})
 			warnings = append(warnings, noPrimaryWarning(primary))
 		}
 	}
-	for _, limit := range catalog.Message().GetAdministration().GetAdvisoryLimits() {
-		if !p.draft.grants(limit.GetRole()) {
+	for _, role := range p.draft.granted() {
+		limit := catalog.AdvisoryLimit(role)
+		if limit == nil {
 			continue
 		}
-		holders, err := p.countHolders(limit.GetRole())
+		holders, err := p.countHolders(role)
 		if err != nil {
 			return nil, err
 		}

@@ -40,24 +40,24 @@ func (d *draft) apply(changes []store.Change) {
 	}
 }
 
-// touches reports whether assignments of a subject are changed.
-func (d *draft) touches(subject string) bool {
-	for key := range d.intervals {
-		if key.Subject == subject {
-			return true
+// granted returns the roles of which assignments are set, in byte order.
+func (d *draft) granted() []string {
+	roles := map[string]bool{}
+	for key, interval := range d.intervals {
+		if interval != nil {
+			roles[key.Role] = true
 		}
 	}
-	return false
+	return slices.Sorted(maps.Keys(roles))
 }
 
-// grants reports whether assignments of a role are set.
-func (d *draft) grants(role string) bool {
-	for key, interval := range d.intervals {
-		if key.Role == role && interval != nil {
-			return true
-		}
+// subjects returns those whose assignments are changed, in byte order.
+func (d *draft) subjects() []string {
+	subjects := map[string]bool{}
+	for key := range d.intervals {
+		subjects[key.Subject] = true
 	}
-	return false
+	return slices.Sorted(maps.Keys(subjects))
 }
 
 // Toggles returns the state of each toggle that has been set.

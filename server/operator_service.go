@@ -19,7 +19,7 @@ import (
 
 // operatorService implements usher.v1.OperatorService.
 type operatorService struct {
-	usherv1.UnsafeOperatorServiceServer
+	usherv1.UnimplementedOperatorServiceServer
 	server *Server
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
 )
 
@@ -86,6 +88,69 @@ func (s *Server) refuseConflicts(r store.Reader, t store.Tenant, ref store.Catal
 		return refused
 	}
 	return nil
+}
+
+// conflicts yields what stands against moving a tenant to a catalog. A toggle that stands as
+// it did at the start says nothing.
+func (s *Server) conflicts(r store.Reader, t store.Tenant, ref store.CatalogRef) iter.Seq2[*usherv1.Conflict, error] {
+	return func(yield func(*usherv1.Conflict, error) bool) {
+		now := s.now()
+		all := func(conflicts []policy.Conflict) bool {
+			for _, c := range conflicts {
+				if !yield(conflictMessage(c, now), nil) {
+					return false
+				}
+			}
+			return true
+		}
+		is, err := s.readCatalog(r, t.Catalog)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		will, err := s.readCatalog(r, ref)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		kept := false
+		for held, err := range subjectsOf(r.Assignments(t.ID, store.AssignmentKey{})) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, a := range held {
+				kept = kept || will.Keeps(a, now)
+			}
+			if !all(will.ConflictsOfSubject(held, now)) {
+				return
+			}
+		}
+		set, err := r.Toggles(t.ID)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, toggle := range is.Message().GetToggles() {
+			if set[toggle.GetName()] == toggle.GetStartsOn() {
+				delete(set, toggle.GetName())
+			}
+		}
+		_ = all(will.ConflictsOfToggles(set)) && all(will.ConflictsOfTenant(kept))
+	}
+}
+
+func conflictMessage(c policy.Conflict, now time.Time) *usherv1.Conflict {
+	m := &usherv1.Conflict{Text: c.Text}
+	switch {
+	case c.Assignment != nil:
+		m.About = &usherv1.Conflict_Assignment{Assignment: assignmentMessage(*c.Assignment, now)}
+	case c.Toggle != "":
+		m.About = &usherv1.Conflict_Toggle{Toggle: c.Toggle}
+	default:
+		m.About = &usherv1.Conflict_Tenant{Tenant: true}
+	}
+	return m
 }
 
 // DeleteTenant removes a tenant.
