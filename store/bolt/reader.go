@@ -16,7 +16,7 @@ type reader struct {
 	tx       *bbolt.Tx
 	revision store.Revision
 	buckets  [bucketCount]*bbolt.Bucket // as far as they have been looked up
-	tenant   store.Tenant               // that was looked up last; tenants don't change
+	tenant   store.Tenant               // that was looked up last
 }
 
 // newReader returns the reader of a transaction that began when that state was published.
@@ -75,6 +75,29 @@ func (r *reader) scan(b bucket, prefix, after []byte, each func(key, value []byt
 		}
 		if !bytes.HasPrefix(c.key, prefix) {
 			return c.next() // the record that ends the scan has to be at its place
+		}
+		if !each(c.key, c.value) {
+			return nil
+		}
+	}
+	return err
+}
+
+// scanBack is scan for the records that come before a key, in the other order.
+func (r *reader) scanBack(b bucket, prefix, before []byte, each func(key, value []byte) bool) error {
+	c, err := r.cursor(b)
+	if err != nil {
+		return err
+	}
+	if _, err := c.seek(before); err != nil {
+		return err
+	}
+	for err = c.prev(); err == nil; err = c.prev() {
+		if bytes.Equal(c.key, firstKey) {
+			return nil
+		}
+		if !bytes.HasPrefix(c.key, prefix) {
+			return c.prev() // as in scan
 		}
 		if !each(c.key, c.value) {
 			return nil
@@ -146,6 +169,19 @@ func (c *cursor) step() error {
 		return err
 	}
 	if bytes.Compare(before, c.key) >= 0 {
+		return damaged("the order of the keys in the bucket %q", c.bucket.name())
+	}
+	return nil
+}
+
+// prev goes to the record before.
+func (c *cursor) prev() (err error) {
+	defer guard(&err)
+	ahead := c.key
+	if err := c.stand(c.bolt.Prev()); err != nil {
+		return err
+	}
+	if bytes.Compare(c.key, ahead) >= 0 {
 		return damaged("the order of the keys in the bucket %q", c.bucket.name())
 	}
 	return nil
@@ -229,6 +265,11 @@ func (r *reader) Tenants(after string) iter.Seq2[store.Tenant, error] {
 		from = firstKey
 	}
 	return records(r, bucketTenants, nil, from, decodeTenant)
+}
+
+// DeletedTenants yields the tenants that have been deleted after an id.
+func (r *reader) DeletedTenants(after store.TenantID) iter.Seq2[store.Tenant, error] {
+	return records(r, bucketDeleted, nil, tenantKey(after), decodeDeleted)
 }
 
 // Toggles returns the toggles of a tenant that have been set.

@@ -15,7 +15,7 @@ import (
 
 // model is what a store should have in it, kept in the simplest way.
 type model struct {
-	revision uint64
+	revision store.Revision
 	ids      map[string]store.TenantID
 	held     map[store.TenantID]map[store.AssignmentKey]store.Interval
 	toggles  map[store.TenantID]map[string]bool
@@ -41,7 +41,8 @@ func testRandom(t *testing.T, open Open) {
 		catalogs: make(map[store.CatalogRef]string),
 		changes:  make(map[store.TenantID][]store.ChangeRecord),
 	}}
-	x.fixture = &fixture{open(t, dir, nil), t}
+	x.fixture = &fixture{open(t, dir, nil, nil), t}
+	x.revision = x.Revision()
 	defer func() { x.Close() }()
 	for i := range *steps {
 		switch n := x.IntN(20); {
@@ -49,7 +50,7 @@ func testRandom(t *testing.T, open Open) {
 			if err := x.Close(); err != nil {
 				t.Fatal(err)
 			}
-			x.fixture = &fixture{open(t, dir, nil), t}
+			x.fixture = &fixture{open(t, dir, nil, nil), t}
 		case n <= 2 || len(x.ids) == 0:
 			x.createTenant()
 		case n == 3:
@@ -78,15 +79,13 @@ func (x *random) write(tenant string, changes []store.Change, expected map[store
 	if err != nil {
 		x.t.Fatalf("Commit(%+v): %v", changes, err)
 	}
-	if len(expected) > 0 {
-		x.revision++
+	if new := len(expected) > 0; c.Changed != new || new && c.Revision.Number <= x.revision.Number || !new && c.Revision != x.revision {
+		x.t.Errorf("Commit(%+v) after %v is %+v", changes, x.revision, c)
 	}
-	if c.Revision.Number != x.revision || c.Changed != (len(expected) > 0) {
-		x.t.Errorf("Commit(%+v) is %+v, want revision %d", changes, c, x.revision)
-	}
+	x.revision = c.Revision
 	for id, records := range expected {
-		for _, r := range records {
-			r.Revision = c.Revision
+		for i, r := range records {
+			r.Revision, r.Index = c.Revision, uint32(i)
 			r.By, r.Justification = w.By, w.Justification
 			x.changes[id] = append(x.changes[id], r)
 		}
@@ -144,7 +143,11 @@ func (x *random) change() {
 			toggle, on := pick(x.Rand, texts), x.IntN(2) == 0
 			changes = append(changes, store.SetToggle{Tenant: id, Toggle: toggle, On: on})
 			if was, set := toggles[toggle]; !set || was != on {
-				records = append(records, store.ChangeRecord{Change: changes[len(changes)-1]})
+				r := store.ChangeRecord{Change: changes[len(changes)-1]}
+				if set {
+					r.ToggleBefore = &was
+				}
+				records = append(records, r)
 				toggles[toggle] = on
 			}
 		case y < 4 || removing == 0:
@@ -186,7 +189,7 @@ func (x *random) change() {
 func (x *random) check() {
 	t := x.t
 	x.view(func(r store.Reader) {
-		equal(t, "Revision", r.Revision().Number, x.revision)
+		equal(t, "Revision", r.Revision(), x.revision)
 		var names []string
 		for _, tenant := range all(t, r.Tenants("")) {
 			names = append(names, tenant.Name)
@@ -204,7 +207,7 @@ func (x *random) check() {
 			if id > 0 {
 				x.checkTenant(r, id)
 			}
-			records := all(t, r.Changes(id, 0))
+			records := all(t, r.History(id, store.Range{}))
 			for i := range records {
 				records[i].Time = time.Time{}
 			}
@@ -255,7 +258,7 @@ func (x *random) checkTenant(r store.Reader, id store.TenantID) {
 // testReopen finds again what was there.
 func testReopen(t *testing.T, open Open) {
 	dir := t.TempDir()
-	f := &fixture{open(t, dir, nil), t}
+	f := &fixture{open(t, dir, nil, nil), t}
 	id := f.tenant("t")
 	ann := key("user:ann", "agent", "")
 	f.commit("t", set(id, ann), store.SetToggle{Tenant: id, Toggle: "x", On: true})
@@ -268,8 +271,10 @@ func testReopen(t *testing.T, open Open) {
 	equal(t, "Revision", f.Revision(), revision)
 	f.view(func(r store.Reader) {
 		equal(t, "Assignments", keysOf(all(t, r.Assignments(id, store.AssignmentKey{}))), []store.AssignmentKey{ann})
-		equal(t, "Changes", len(all(t, r.Changes(id, 0))), 3)
+		equal(t, "Changes", len(all(t, r.History(id, store.Range{}))), 3)
 	})
-	equal(t, "next revision", f.commit("t", remove(id, ann)).Revision.Number, revision.Number+1)
+	if next := f.commit("t", remove(id, ann)).Revision; next.Epoch != revision.Epoch || next.Number <= revision.Number {
+		t.Errorf("the next revision after %v is %v", revision, next)
+	}
 	equal(t, "next tenant", f.tenant("u"), id+1)
 }

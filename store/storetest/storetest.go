@@ -16,8 +16,8 @@ import (
 )
 
 // Open opens the store in a directory. What was written there before is to be found
-// again. Run closes what it opens.
-type Open = func(t *testing.T, dir string, observer store.Observer) store.Store
+// again. The observer and the clock may be nil. Run closes what it opens.
+type Open = func(t *testing.T, dir string, observer store.Observer, now func() time.Time) store.Store
 
 var (
 	seed  = flag.Uint64("store-seed", 0, "seed of the random operations; 0 takes a new one")
@@ -71,7 +71,18 @@ func start(t *testing.T, open Open) *fixture {
 
 func startIn(t *testing.T, open Open, dir string, observer store.Observer) *fixture {
 	t.Helper()
-	s := open(t, dir, observer)
+	return startWith(t, func(t *testing.T) store.Store { return open(t, dir, observer, nil) })
+}
+
+// startAt starts a store that has a clock.
+func startAt(t *testing.T, open Open, now func() time.Time) *fixture {
+	t.Helper()
+	return startWith(t, func(t *testing.T) store.Store { return open(t, t.TempDir(), nil, now) })
+}
+
+func startWith(t *testing.T, open func(*testing.T) store.Store) *fixture {
+	t.Helper()
+	s := open(t)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Errorf("Close: %v", err)

@@ -1,0 +1,317 @@
+package policy_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/usher-pdp/usher/server/policy"
+	"github.com/usher-pdp/usher/store"
+)
+
+// universe is all requests that a comparison is judged by.
+type universe struct {
+	tables  [2]*policy.Table
+	scopes  [][]string
+	owners  []string
+	ids     []string
+	x, y    []any
+	made    map[string][]policy.Resource
+	compile map[[2]string]func(*policy.Resource) bool // conditions by side, text and resource type
+}
+
+var compareNow = time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+
+// subsets returns all subsets of some scopes.
+func subsets(scopes ...string) [][]string {
+	all := [][]string{nil}
+	for _, s := range scopes {
+		for _, smaller := range slices.Clone(all) {
+			all = append(all, append(slices.Clone(smaller), s))
+		}
+	}
+	return all
+}
+
+// judge compares what the Comparison says with the decisions about every request. It
+// returns the effects.
+func (u *universe) judge(comparison *policy.Comparison, holders [2]*policy.Holder) ([]policy.Effect, error) {
+	effects, err := comparison.Effects(holders[0], holders[1])
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]bool, len(effects))
+	for resourceType, actions := range u.actions() {
+		for i := range u.resources(resourceType) {
+			r := &u.resources(resourceType)[i]
+			var questions [2]*policy.Question
+			for side := range questions {
+				known := u.known(side, r)
+				questions[side] = u.tables[side].Ask(holders[side:side+1], holders[side].Name(), &known)
+			}
+			for _, action := range actions {
+				// What a side does not know, it denies.
+				was, _ := questions[0].Decide(action)
+				will, _ := questions[1].Decide(action)
+				if was.Allow == will.Allow {
+					continue
+				}
+				role, covered := was.Reason.Role, false
+				if will.Allow {
+					role = will.Reason.Role
+				}
+				for i, e := range effects {
+					if e.Permission == resourceType+":"+action && e.Gained == will.Allow && u.inside(e, holders[0].Name(), r) {
+						covered = true
+						shown[i] = shown[i] || e.Role == role
+					}
+				}
+				if !covered {
+					return effects, fmt.Errorf("%s on %v: allowed %v and then %v; no effect says so: %+v", action, r, was.Allow, will.Allow, effects)
+				}
+			}
+		}
+	}
+	for i, e := range effects {
+		if !shown[i] {
+			return effects, fmt.Errorf("no request changes as %+v says", e)
+		}
+		for k, other := range effects {
+			if i != k && e.Permission == other.Permission && e.Gained == other.Gained &&
+				(other.Condition == "" || other.Condition == e.Condition) && wider(other.Area, e.Area) {
+				return effects, fmt.Errorf("%+v is covered by %+v", e, other)
+			}
+		}
+	}
+	return effects, nil
+}
+
+// wider reports whether an area covers another one.
+func wider(a, b policy.Area) bool {
+	return a == b || a.Kind == policy.AreaTenant ||
+		a.Kind == policy.AreaAnyScope && b.Kind == policy.AreaScope && strings.HasPrefix(b.Name, a.Name+":")
+}
+
+// actions returns the actions of both catalogs by resource type.
+func (u *universe) actions() map[string][]string {
+	all := map[string][]string{"role": {"grant", "revoke"}, "toggle": {"set"}}
+	for _, table := range u.tables {
+		for _, t := range table.Catalog().Message().GetResourceTypes() {
+			for _, action := range t.GetActions() {
+				if !slices.Contains(all[t.GetName()], action) {
+					all[t.GetName()] = append(all[t.GetName()], action)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// resources returns all resources of a type. They are made once.
+func (u *universe) resources(resourceType string) []policy.Resource {
+	if made, found := u.made[resourceType]; found {
+		return made
+	}
+	ids, x, y := u.ids, u.x, u.y
+	if resourceType == "role" || resourceType == "toggle" {
+		ids, x, y = []string{""}, []any{nil}, []any{nil}
+		for _, table := range u.tables {
+			for _, role := range table.Catalog().Message().GetRoles() {
+				if resourceType == "role" {
+					ids = append(ids, role.GetName())
+				}
+			}
+			for _, toggle := range table.Catalog().Message().GetToggles() {
+				if resourceType == "toggle" {
+					ids = append(ids, toggle.GetName())
+				}
+			}
+		}
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+	}
+	var all []policy.Resource
+	for _, x := range x {
+		for _, y := range y {
+			attributes, err := structpb.NewStruct(map[string]any{"x": x, "y": y})
+			if err != nil {
+				panic(err)
+			}
+			for _, id := range ids {
+				for _, scopes := range u.scopes {
+					for _, owner := range u.owners {
+						all = append(all, policy.Resource{Type: resourceType, ID: id, Scopes: scopes, Owner: owner, Attributes: attributes.GetFields()})
+					}
+				}
+			}
+		}
+	}
+	u.made[resourceType] = all
+	return all
+}
+
+// known returns the resource without the scopes of types that a side does not have.
+func (u *universe) known(side int, r *policy.Resource) policy.Resource {
+	known := *r
+	unknown := func(s string) bool { return u.tables[side].Catalog().CheckScope("", s) != nil }
+	if slices.ContainsFunc(r.Scopes, unknown) {
+		known.Scopes = slices.DeleteFunc(slices.Clone(r.Scopes), unknown)
+	}
+	return known
+}
+
+// inside reports whether a request is in the area of an effect and meets its condition.
+func (u *universe) inside(e policy.Effect, subject string, r *policy.Resource) bool {
+	if e.Condition != "" {
+		side := 0
+		if e.Gained {
+			side = 1
+		}
+		key := [2]string{fmt.Sprint(side, e.Condition), r.Type}
+		if u.compile[key] == nil {
+			compiled, err := u.tables[side].Catalog().Condition(e.Condition, r.Type)
+			if err != nil {
+				panic(err)
+			}
+			u.compile[key] = compiled
+		}
+		if !u.compile[key](r) {
+			return false
+		}
+	}
+	switch e.Area.Kind {
+	case policy.AreaTenant:
+		return true
+	case policy.AreaAnyScope:
+		return slices.ContainsFunc(r.Scopes, func(s string) bool { return strings.HasPrefix(s, e.Area.Name+":") })
+	case policy.AreaOwn:
+		return r.Owner == subject && !strings.HasPrefix(subject, "group:")
+	case policy.AreaScope:
+		return slices.Contains(r.Scopes, e.Area.Name)
+	case policy.AreaResource:
+		return r.ID == e.Area.Name
+	}
+	return false
+}
+
+var compareFor = flag.Duration("compare-for", 4*time.Second, "how long TestCompareRandom draws worlds")
+
+// TestCompareRandom compares what random changes mean with the decisions about every
+// request of a small world: changes of toggles, of what is held, and to other versions of
+// the catalog. Each that changes is in some effect, and each effect has one.
+func TestCompareRandom(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	w := &compareWorld{Rand: rand.New(rand.NewPCG(seed, 0))}
+	rounds, listed := 0, map[string]int{}
+	for start := time.Now(); time.Since(start) < *compareFor; {
+		w.drawVersions()
+		var catalogs [2]*policy.Catalog
+		for i, source := range w.versions {
+			var err error
+			if catalogs[i], err = policy.Parse("random.yaml", []byte(source)); err != nil {
+				t.Fatalf("seed %d\n%v\n%s", seed, err, source)
+			}
+		}
+		for range 12 {
+			from, to, set := catalogs[0], catalogs[w.IntN(2)], w.drawToggles()
+			u := w.universe([2]*policy.Table{policy.NewTable(from, set), policy.NewTable(to, w.drawToggles())})
+			name := u.owners[1]
+			comparison := policy.NewComparison(u.tables[0], u.tables[1])
+			for range 5 {
+				held := w.drawHeld(from, to)
+				will := held
+				if w.chance(50) {
+					will = w.drawHeld(from, to)
+				}
+				holders := [2]*policy.Holder{u.holder(t, 0, name, held), u.holder(t, 1, name, will)}
+				if from == to && slices.Equal(held, will) {
+					holders[1] = holders[0]
+				}
+				effects, err := u.judge(comparison, holders)
+				if err != nil {
+					t.Fatalf("seed %d, round %d: %s held %v and then %v, toggles %v\n%v\n%s\n%s",
+						seed, rounds, name, held, will, set, err, w.versions[0], w.versions[1])
+				}
+				for _, e := range effects {
+					listed[fmt.Sprintf("area %d, gained %t", e.Area.Kind, e.Gained)]++
+				}
+				rounds++
+			}
+		}
+	}
+	t.Log(rounds, "rounds", listed)
+	for kind := policy.AreaTenant; kind <= policy.AreaResource; kind++ {
+		for _, gained := range []bool{true, false} {
+			if what := fmt.Sprintf("area %d, gained %t", kind, gained); listed[what] < rounds/100 {
+				t.Errorf("%s: listed %d times in %d rounds", what, listed[what], rounds)
+			}
+		}
+	}
+}
+
+func (w *compareWorld) drawToggles() map[string]bool {
+	return map[string]bool{"t1": w.chance(50), "t2": w.chance(50)}
+}
+
+// universe returns all requests that two versions of the catalog can tell apart, and more.
+func (w *compareWorld) universe(tables [2]*policy.Table) *universe {
+	u := &universe{
+		tables:  tables,
+		owners:  []string{"user:bob", w.one("user:ann", "user:ann", "group:a")},
+		ids:     []string{"7"},
+		x:       []any{nil},
+		y:       []any{nil},
+		made:    map[string][]policy.Resource{},
+		compile: map[[2]string]func(*policy.Resource) bool{},
+	}
+	text := w.versions[0] + w.versions[1]
+	w.scopes = []string{"team:a", "queue:a", "team:b"}
+	others := []string{"team:other", "queue:other"}
+	if strings.Contains(text, "site") {
+		w.scopes[2], others = "site:a", append(others, "site:other")
+	}
+	u.scopes = subsets(append(others, w.scopes...)...)
+	if slices.Contains(w.mentioned, "resource.id") {
+		u.ids = []string{"", "7", "a", "aa", "c", "d"}
+	}
+	if strings.Contains(text, "resource.x") {
+		u.x = valuesOf(w.kinds[0], w.kinds[2])
+	}
+	if strings.Contains(text, "resource.y") {
+		u.y = valuesOf(w.kinds[1])
+	}
+	return u
+}
+
+// drawHeld draws what is held of the roles and in scopes that both catalogs have.
+func (w *compareWorld) drawHeld(catalogs ...*policy.Catalog) []store.AssignmentKey {
+	var keys []store.AssignmentKey
+	for range w.IntN(5) {
+		key := store.AssignmentKey{Role: w.one("r1", "r2", "r3", "boss"), Scope: w.one(append(w.scopes, "")...)}
+		if !slices.Contains(keys, key) && catalogs[0].CheckRole("", key.Role) == nil && catalogs[1].CheckRole("", key.Role) == nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func (u *universe) holder(t *testing.T, side int, name string, held []store.AssignmentKey) *policy.Holder {
+	t.Helper()
+	var assignments []store.Assignment
+	for _, key := range held {
+		key.Subject = name
+		assignments = append(assignments, store.Assignment{AssignmentKey: key})
+	}
+	h, err := policy.NewHolder(u.tables[side].Catalog(), name, assignments, compareNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
