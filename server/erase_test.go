@@ -20,7 +20,7 @@ func TestEraseSubject(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	h := openHarness(t, dir, &clock{now: testTime}, 64<<20)
-	h.putCatalog(t, deskCatalog(1, deskAgent, "{name: night, starts_on: false}"))
+	h.putCatalog(t, deskCatalog(1, deskAgent))
 	if _, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{Tenant: "desk", Catalog: "desk", FirstAdministrator: "user:root"}); err != nil {
 		t.Fatal(err)
 	}

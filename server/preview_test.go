@@ -197,7 +197,7 @@ func newPreviewWorld(t *testing.T, name string) *previewWorld {
 			catalog = c
 		}
 	}
-	types := map[string][]string{"role": {"grant", "revoke"}, "toggle": {"set"}}
+	types := map[string][]string{"role": {"grant", "revoke"}}
 	ids := map[string][]string{}
 	for _, r := range catalog.GetResourceTypes() {
 		types[r.GetName()] = r.GetActions()
@@ -206,6 +206,7 @@ func newPreviewWorld(t *testing.T, name string) *previewWorld {
 		ids["role"] = append(ids["role"], r.GetName())
 	}
 	for _, r := range catalog.GetToggles() {
+		types["toggle"] = []string{"set"}
 		ids["toggle"] = append(ids["toggle"], r.GetName())
 	}
 	scopes := []string{""}

@@ -13,8 +13,14 @@ import (
 	"github.com/usher-pdp/usher/server"
 )
 
-// deskCatalog is a version of a small product.
-func deskCatalog(version int, roles, toggles string) string {
+// deskCatalog is a version of a small product, with these roles beside the boss and, if it
+// has agents, the toggle night.
+func deskCatalog(version int, roles string) string {
+	toggles, rule := "", ""
+	if roles != "" {
+		toggles, rule = "{name: night, starts_on: false}", `
+      - {allow: ["ticket:close"], reach: tenant, while_on: night}`
+	}
 	return fmt.Sprintf(`name: desk
 version: %d
 scope_types: [team]
@@ -25,10 +31,10 @@ toggles: [%s]
 roles:
   - name: boss
     rules:
-      - {allow: ["role:grant", "role:revoke", "toggle:set", "ticket:view"], reach: tenant}
+      - {allow: ["role:grant", "role:revoke", "toggle:set", "ticket:view"], reach: tenant}%s
 %s
 administration: {protected_role: boss}
-`, version, toggles, roles)
+`, version, toggles, rule, roles)
 }
 
 const deskAgent = `  - name: agent
@@ -41,7 +47,7 @@ const deskAgent = `  - name: agent
 func deskHarness(t *testing.T) *harness {
 	t.Helper()
 	h := newHarness(t)
-	h.putCatalog(t, deskCatalog(1, deskAgent, "{name: night, starts_on: false}"))
+	h.putCatalog(t, deskCatalog(1, deskAgent))
 	if _, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{Tenant: "desk", Catalog: "desk", FirstAdministrator: "user:root"}); err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +89,8 @@ func (h *harness) may(t *testing.T, tenant, subject, action, team string) bool {
 func TestUpdateTenant(t *testing.T) {
 	t.Parallel()
 	h := deskHarness(t)
-	h.putCatalog(t, deskCatalog(2, strings.Replace(deskAgent, `"ticket:view"`, `"ticket:view", "ticket:close"`, 1), "{name: night, starts_on: false}"))
-	h.putCatalog(t, deskCatalog(3, "", ""))
+	h.putCatalog(t, deskCatalog(2, strings.Replace(deskAgent, `"ticket:view"`, `"ticket:view", "ticket:close"`, 1)))
+	h.putCatalog(t, deskCatalog(3, ""))
 	if h.may(t, "desk", "user:ann", "close", "team:a") {
 		t.Fatal("ann may close with version 1")
 	}
@@ -122,8 +128,8 @@ func TestUpdateTenant(t *testing.T) {
 func TestPreviewOfMove(t *testing.T) {
 	t.Parallel()
 	h := deskHarness(t)
-	h.putCatalog(t, deskCatalog(2, strings.Replace(deskAgent, `"ticket:view"`, `"ticket:close"`, 1), "{name: night, starts_on: false}"))
-	h.putCatalog(t, deskCatalog(3, "", ""))
+	h.putCatalog(t, deskCatalog(2, strings.Replace(deskAgent, `"ticket:view"`, `"ticket:close"`, 1)))
+	h.putCatalog(t, deskCatalog(3, ""))
 	preview := func(version uint32) *usherv1.PreviewChangeResponse {
 		request := &usherv1.PreviewChangeRequest{Tenant: "desk", CatalogVersion: version, By: &usherv1.PreviewChangeRequest_Operator{}}
 		response, err := h.admin.PreviewChange(t.Context(), request)
