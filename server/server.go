@@ -50,6 +50,8 @@ type Server struct {
 	health    *health.Server
 	grpc      *grpc.Server
 	draining  atomic.Bool
+	// purged is the last deleted tenant of which nothing is left to remove; for Maintain.
+	purged store.TenantID
 }
 
 // New makes a Server and stores the built-in catalogs. It refuses if the store has one
