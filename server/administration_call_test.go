@@ -95,13 +95,55 @@ func (c *walkCall) String() string {
 	return fmt.Sprintf("%s {%s}", method, prototext.MarshalOptions{}.Format(request))
 }
 
-// drawCall draws a call. Half of them are such that the tenant would be changed.
+// walkWanted says whether an act that has this effect, or is refused so, is one that is wanted.
+type walkWanted func(*walkEffect, []string) bool
+
+func walkChanges(effect *walkEffect, refused []string) bool {
+	return refused == nil && effect.changed()
+}
+
+// drawWanted draws what is wanted of an act: that it changes something, that it is refused by
+// a certain rule, or nothing. Without it the rarer rules would hardly be met.
+func (t *walkTenant) drawWanted() walkWanted {
+	rule := pick(t.Rand, []string{
+		walkOwnRoles, walkNotHeld, walkNotAssignable, walkNotToHolder, walkNotInScope, walkHeldInScopes,
+		walkRefusedChange, walkRefusedChange, walkOneRoleOnly, walkLastHolder, walkLastHolder, walkToggleLocked,
+	})
+	switch n := t.IntN(100); {
+	case n < 50:
+		return walkChanges
+	case n < 80:
+		return func(_ *walkEffect, refused []string) bool { return slices.Contains(refused, rule) }
+	}
+	return func(*walkEffect, []string) bool { return true }
+}
+
+// drawWantedAct draws an act that is wanted, if there is one among thirty. The plan goes on
+// from what it does.
+func (t *walkTenant) drawWantedAct(plan *walkPlan, wanted walkWanted) *usherv1.Act {
+	for range 30 {
+		act := t.drawAct(*plan)
+		effect, refused := (*walkEffect)(nil), []string{walkMalformed}
+		if !plan.malformed(act) {
+			effect, refused = plan.judge(act)
+		}
+		if wanted(effect, refused) {
+			if refused == nil {
+				plan.before = effect.after
+			}
+			return act
+		}
+	}
+	return t.drawAct(*plan)
+}
+
+// drawCall draws a call.
 func (t *walkTenant) drawCall() *walkCall {
 	c := &walkCall{actor: t.drawActor(), justification: fmt.Sprintf("step %d", t.step)}
 	if t.IntN(100) < 35 {
 		c.requestID = fmt.Sprintf("request %d", t.step)
 	}
-	if t.IntN(100) < 4 {
+	if n := t.IntN(100); n == 0 || n < 8 && t.primary {
 		c.primary = t.drawSubject()
 		if t.IntN(2) == 0 {
 			c.primary = pick(t.Rand, t.keepers(t.state, t.now()))
@@ -112,19 +154,13 @@ func (t *walkTenant) drawCall() *walkCall {
 	if c.batch = t.IntN(100) < 20; c.batch {
 		count = 1 + t.IntN(6)
 	}
-	succeeds := t.IntN(100) < 60
 	plan := walkPlan{t.walkProduct, t.state, c.actor, t.now()}
-	for range count {
-		act := t.drawAct(plan)
-		for try := 0; succeeds && try < 15; try++ {
-			if !plan.malformed(act) {
-				if effect, refused := plan.judge(act); refused == nil && effect.changed() {
-					plan.before = effect.after
-					break
-				}
-			}
-			act = t.drawAct(plan)
+	for i := range count {
+		wanted := walkChanges // of all but the last act of a batch
+		if i == count-1 {
+			wanted = t.drawWanted()
 		}
+		act := t.drawWantedAct(&plan, wanted)
 		if t.IntN(100) < 25 {
 			act.ExpectedRevision = t.drawRevision(objectOf(act))
 		}
@@ -200,6 +236,8 @@ func (t *walkTenant) drawKey(s *walkState) walkKey {
 		return pick(t.Rand, sortedKeys(s))
 	case n < 50:
 		return walkKey{pick(t.Rand, t.keepers(s, t.now())), t.protected, ""}
+	case n < 60 && t.advised > 0:
+		return walkKey{pick(t.Rand, walkUsers), t.protected, ""}
 	}
 	role := t.drawRole()
 	return walkKey{t.drawSubject(), role, t.drawScope(role)}
@@ -261,7 +299,7 @@ func (t *walkTenant) drawAct(plan walkPlan) *usherv1.Act {
 		return &usherv1.Act{Act: &usherv1.Act_RemoveSubject{RemoveSubject: &usherv1.RemoveSubjectAct{Subject: key.subject}}}
 	}
 	r := &usherv1.RevokeAct{Subject: key.subject, Role: key.role, Scope: key.scope}
-	if t.IntN(5) == 0 {
+	if t.IntN(3) == 0 {
 		r.Scope = ""
 	}
 	if r.Everywhere = t.IntN(4) == 0; r.Everywhere && t.IntN(20) > 0 {
@@ -275,6 +313,11 @@ func (t *walkTenant) drawChange(key walkKey, starts, ends *timestamppb.Timestamp
 	c := &usherv1.ChangeRoleAct{Subject: key.subject, From: key.role, To: t.drawRole(), StartsAt: starts, ExpiresAt: ends}
 	if t.IntN(4) == 0 {
 		c.To = c.From
+	}
+	for _, refused := range t.refused {
+		if refused.from == c.From && refused.to != "" && t.IntN(2) == 0 {
+			c.To = refused.to
+		}
 	}
 	for range t.IntN(3) {
 		if scope := t.drawScope(c.To); scope != "" && !slices.Contains(c.Scopes, scope) {

@@ -156,9 +156,9 @@ func (t *walkTenant) clear(records []*usherv1.ChangeRecord) {
 
 // remember keeps the present state to compare answers about the past with.
 func (t *walkTenant) remember() {
-	newest := len(t.revisions) - 1
+	last := t.order[t.records[len(t.records)-1].GetRevision()]
 	if len(t.moments) == 0 || t.moments[len(t.moments)-1].state != t.state {
-		t.moments = append(t.moments, walkMoment{newest, t.revisions[newest].time, t.state})
+		t.moments = append(t.moments, walkMoment{last, t.revisions[last].time, t.state})
 	}
 }
 
@@ -382,9 +382,9 @@ func (t *walkTenant) checkNoPast() {
 	t.Helper()
 	future := time.Unix(0, max(t.now(), t.revisions[len(t.revisions)-1].time)).Add(time.Second)
 	for words, at := range map[string]*usherv1.AsOf{
-		"OUT_OF_RANGE NOT_KEPT": {Moment: &usherv1.AsOf_Time{Time: timestamppb.New(future)}},
-		walkOtherEpoch:          {Moment: &usherv1.AsOf_Revision{Revision: t.otherEpoch}},
-		walkMalformed:           {Moment: &usherv1.AsOf_Revision{Revision: "yesterday"}},
+		walkNotKept:    {Moment: &usherv1.AsOf_Time{Time: timestamppb.New(future)}},
+		walkOtherEpoch: {Moment: &usherv1.AsOf_Revision{Revision: t.otherEpoch}},
+		walkMalformed:  {Moment: &usherv1.AsOf_Revision{Revision: "yesterday"}},
 	} {
 		_, err := t.h.admin.ListAssignments(t.Context(), &usherv1.ListAssignmentsRequest{Tenant: t.name, AsOf: at})
 		if got := errorWords(err); !isRefusal(got, []string{words}) {
@@ -445,17 +445,8 @@ func (w *walk) verify(tenant string, heads []*usherv1.Head) []*usherv1.Finding {
 // heads of all chains.
 func (t *walkTenant) checkWhole() {
 	t.Helper()
-	request := &usherv1.ListChangesRequest{Tenant: t.name, OldestFirst: true, PageSize: int32(1 + t.IntN(200))}
-	var all []*usherv1.ChangeRecord
-	for {
-		page, err := t.h.admin.ListChanges(t.Context(), request)
-		t.must(err)
-		all = append(all, page.GetChanges()...)
-		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
-			break
-		}
-	}
-	if !slices.EqualFunc(all, t.records, func(a, b *usherv1.ChangeRecord) bool { return proto.Equal(a, b) }) {
+	all := t.history()
+	if !sameRecords(all, t.records) {
 		t.fail("%s: the history from its start has %d records that differ from the %d that were read one by one", t.name, len(all), len(t.records))
 	}
 	s := &walkState{held: map[walkKey]walkInterval{}, toggles: map[string]bool{}}
@@ -466,6 +457,25 @@ func (t *walkTenant) checkWhole() {
 		t.fail("%s: the history from its start says\n%s\nand the state is\n%s", t.name, got, want)
 	}
 	t.keepHeads()
+}
+
+// history reads the whole history, oldest first.
+func (t *walkTenant) history() []*usherv1.ChangeRecord {
+	t.Helper()
+	request := &usherv1.ListChangesRequest{Tenant: t.name, OldestFirst: true, PageSize: int32(1 + t.IntN(200))}
+	var all []*usherv1.ChangeRecord
+	for {
+		page, err := t.h.admin.ListChanges(t.Context(), request)
+		t.must(err)
+		all = append(all, page.GetChanges()...)
+		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+			return all
+		}
+	}
+}
+
+func sameRecords(a, b []*usherv1.ChangeRecord) bool {
+	return slices.EqualFunc(a, b, func(a, b *usherv1.ChangeRecord) bool { return proto.Equal(a, b) })
 }
 
 // keepHeads reads the heads of all chains, and keeps them.

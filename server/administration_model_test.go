@@ -187,6 +187,7 @@ const (
 	walkOtherEpoch    = "FAILED_PRECONDITION OTHER_EPOCH"
 	walkChanged       = "ABORTED CHANGED_MEANWHILE"
 	walkRequestReused = "ALREADY_EXISTS REQUEST_ID_REUSED"
+	walkNotKept       = "OUT_OF_RANGE NOT_KEPT"
 	walkRequestsKept  = 24 * time.Hour
 )
 
