@@ -93,6 +93,10 @@ type Reader interface {
 	// that the chain is whole, only Follow shows.
 	History(tenant TenantID, h Range) iter.Seq2[ChangeRecord, error]
 
+	// Objects yields the objects of a tenant that come after a given one and of which there
+	// are change records, in byte order.
+	Objects(tenant TenantID, after Object) iter.Seq2[Object, error]
+
 	// Chain returns both ends of the chain of a tenant's change records.
 	Chain(tenant TenantID) (Chain, error)
 
@@ -115,8 +119,13 @@ type Range struct {
 	NewestFirst bool
 }
 
-// Object is what a change is about: the assignments of a subject, or a toggle.
+// Object is what a change is about: the assignments of a subject, a toggle, or the catalog of
+// the tenant.
 type Object string
+
+// TenantObject is the object of changes of the tenant's catalog (UpdateTenant). No subject and
+// no toggle has its name.
+const TenantObject Object = "."
 
 // SubjectObject is the object of changes of the subject's assignments.
 func SubjectObject(subject string) Object { return Object(subject) }
@@ -384,6 +393,8 @@ type ChangeRecord struct {
 	Before *Interval
 	// ToggleBefore is the stored state of a toggle before or nil, for changes of toggles.
 	ToggleBefore *bool
+	// CatalogBefore is the catalog before, for an UpdateTenant; else it is nil.
+	CatalogBefore *CatalogRef
 	// Change is what was changed. In a SetAssignment, RemoveAssignment or SetPrimary whose
 	// subject has been erased, the subject is empty. EraseSubject and TrimChanges say no more
 	// than how many records they were about, as Count and as UpTo.Length.

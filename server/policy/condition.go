@@ -7,6 +7,7 @@ import (
 
 // condition is a compiled condition.
 type condition struct {
+	text string
 	root *node
 	// mentioned are the attributes in the order of the text.
 	mentioned []attribute

@@ -39,7 +39,7 @@ func compileCondition(text string, t *resourceType) (*condition, error) {
 	if len(c.errors) > 0 {
 		return nil, errors.Join(c.errors...)
 	}
-	return &condition{root: root, mentioned: c.mentioned}, nil
+	return &condition{text: text, root: root, mentioned: c.mentioned}, nil
 }
 
 // readable tells what cel-go found without its multi-line layout, since the caller

@@ -37,3 +37,13 @@ var CELEnvironment = celEnvironment
 
 // Attributes are the attributes of the type.
 func (t *resourceType) Attributes() map[string]attribute { return t.attributes }
+
+// Condition compiles a condition on resources of a type of the catalog.
+func (c *Catalog) Condition(text, resourceType string) (func(*Resource) bool, error) {
+	t := *c.resourceTypes[resourceType]
+	compiled, err := compileCondition(text, &t)
+	if err != nil {
+		return nil, err
+	}
+	return func(r *Resource) bool { return compiled.holds(r) == isTrue }, nil
+}

@@ -50,6 +50,8 @@ func objectOf(c *storev1.Change, subject string) string {
 		return subject
 	case *storev1.Change_Toggle:
 		return change.Toggle.GetName()
+	case *storev1.Change_TenantUpdate:
+		return string(store.TenantObject)
 	}
 	return ""
 }
@@ -111,6 +113,7 @@ func (r *reader) decodeChange(tenant store.TenantID, record *storev1.ChangeRecor
 		out.Change = store.PutCatalog{Ref: ref, YAML: yaml}
 	case *storev1.Change_TenantUpdate:
 		t := change.TenantUpdate
+		out.CatalogBefore = &store.CatalogRef{Name: t.GetCatalogBefore(), Version: t.GetCatalogVersionBefore()}
 		out.Change = store.UpdateTenant{Tenant: tenant, Catalog: store.CatalogRef{Name: t.GetCatalog(), Version: t.GetCatalogVersion()}}
 	case *storev1.Change_Primary:
 		out.Change = store.SetPrimary{Tenant: tenant, Subject: subject}

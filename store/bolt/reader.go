@@ -138,7 +138,7 @@ func (c *cursor) seek(key []byte) (found bool, err error) {
 	behind := *c
 	steps := 0
 	for ahead := key; steps < 2 && !bytes.Equal(ahead, firstKey); steps++ {
-		if err := c.stand(c.bolt.Prev()); err != nil {
+		if err := c.stand(c.back()); err != nil {
 			return false, err
 		}
 		if bytes.Compare(c.key, ahead) >= 0 {
@@ -178,13 +178,25 @@ func (c *cursor) step() error {
 func (c *cursor) prev() (err error) {
 	defer guard(&err)
 	ahead := c.key
-	if err := c.stand(c.bolt.Prev()); err != nil {
+	if err := c.stand(c.back()); err != nil {
 		return err
 	}
 	if bytes.Compare(c.key, ahead) >= 0 {
 		return damaged("the order of the keys in the bucket %q", c.bucket.name())
 	}
 	return nil
+}
+
+// back is bbolt's record before. A page from which this transaction has removed everything is
+// still there, and bbolt stops in front of it.
+func (c *cursor) back() (key, value []byte) {
+	key, value = c.bolt.Prev()
+	if tx := c.bolt.Bucket().Tx(); key == nil && tx.Writable() {
+		for pages := tx.Size() / int64(tx.DB().Info().PageSize); key == nil && pages > 0; pages-- {
+			key, value = c.bolt.Prev()
+		}
+	}
+	return key, value
 }
 
 // stand checks the record that bbolt's cursor stands at.

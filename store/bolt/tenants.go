@@ -37,10 +37,11 @@ func (s *stage) updateTenant(c store.UpdateTenant) error {
 	if err := s.own(c.Tenant); err != nil || s.tenant.Catalog == c.Catalog {
 		return err
 	}
+	before := s.tenant.Catalog
 	s.tenant.Catalog = c.Catalog
-	return s.recordTenant("", &storev1.Change{Change: &storev1.Change_TenantUpdate{
-		TenantUpdate: &storev1.TenantUpdate{Catalog: c.Catalog.Name, CatalogVersion: c.Catalog.Version},
-	}})
+	return s.recordTenant("", &storev1.Change{Change: &storev1.Change_TenantUpdate{TenantUpdate: &storev1.TenantUpdate{
+		Catalog: c.Catalog.Name, CatalogVersion: c.Catalog.Version, CatalogBefore: before.Name, CatalogVersionBefore: before.Version,
+	}}})
 }
 
 func (s *stage) setPrimary(c store.SetPrimary) error {

@@ -1454,8 +1454,12 @@ type TenantUpdate struct {
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// The version of the catalog.
 	CatalogVersion uint32 `protobuf:"varint,2,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The name of the catalog before.
+	CatalogBefore string `protobuf:"bytes,3,opt,name=catalog_before,json=catalogBefore,proto3" json:"catalog_before,omitempty"`
+	// The version of the catalog before.
+	CatalogVersionBefore uint32 `protobuf:"varint,4,opt,name=catalog_version_before,json=catalogVersionBefore,proto3" json:"catalog_version_before,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *TenantUpdate) Reset() {
@@ -1498,6 +1502,20 @@ func (x *TenantUpdate) GetCatalog() string {
 func (x *TenantUpdate) GetCatalogVersion() uint32 {
 	if x != nil {
 		return x.CatalogVersion
+	}
+	return 0
+}
+
+func (x *TenantUpdate) GetCatalogBefore() string {
+	if x != nil {
+		return x.CatalogBefore
+	}
+	return ""
+}
+
+func (x *TenantUpdate) GetCatalogVersionBefore() uint32 {
+	if x != nil {
+		return x.CatalogVersionBefore
 	}
 	return 0
 }
@@ -1774,10 +1792,12 @@ const file_usher_store_v1_record_proto_rawDesc = "" +
 	"\rCatalogChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"Q\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xae\x01\n" +
 	"\fTenantUpdate\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12'\n" +
-	"\x0fcatalog_version\x18\x02 \x01(\rR\x0ecatalogVersion\"\x0f\n" +
+	"\x0fcatalog_version\x18\x02 \x01(\rR\x0ecatalogVersion\x12%\n" +
+	"\x0ecatalog_before\x18\x03 \x01(\tR\rcatalogBefore\x124\n" +
+	"\x16catalog_version_before\x18\x04 \x01(\rR\x14catalogVersionBefore\"\x0f\n" +
 	"\rPrimaryChange\"\x10\n" +
 	"\x0eTenantDeletion\"\x1f\n" +
 	"\aErasure\x12\x14\n" +
