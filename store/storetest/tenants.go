@@ -56,6 +56,9 @@ func testMoveTenant(t *testing.T, open Open) {
 		var got []store.Change
 		for _, record := range all(t, r.History(id, store.Range{})) {
 			got = append(got, record.Change)
+			if move := objectOf(record.Change) == store.TenantObject; move != (record.CatalogBefore != nil) || move && *record.CatalogBefore != one {
+				t.Errorf("the catalog before %+v is %v", record.Change, record.CatalogBefore)
+			}
 		}
 		equal(t, "changes", got, []store.Change{
 			store.CreateTenant{Name: "t", Catalog: one}, store.SetPrimary{Tenant: id, Subject: "user:ann"},
