@@ -74,8 +74,8 @@ func (e *immutableError) Error() string {
 		e.ref.Version, e.ref.Name)
 }
 
-// toStatus is the one place where errors become statuses. An error that it does not
-// know becomes INTERNAL without its text.
+// toStatus is the one place where errors become statuses. One that gRPC's own services have
+// made stays as it is. An error that it does not know becomes INTERNAL without its text.
 func toStatus(err error) *status.Status {
 	var (
 		input     *inputError
@@ -129,6 +129,9 @@ func toStatus(err error) *status.Status {
 		return detailed(codes.Unavailable, "the store is unavailable; try again, and see the server's log for the cause", "STORE_UNAVAILABLE")
 	case errors.Is(err, store.ErrCorrupt):
 		return detailed(codes.Internal, "stored data is damaged; see the server's log for what and where", "STORE_DAMAGED")
+	}
+	if made, ok := status.FromError(err); ok {
+		return made
 	}
 	return detailed(codes.Internal, "internal error; see the server's log", "INTERNAL")
 }

@@ -122,7 +122,7 @@ func (s *Server) newGRPC() *grpc.Server {
 		s.register(g, service.desc, service.implementation, service.interceptors...)
 		s.health.SetServingStatus(service.desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	}
-	s.register(g, healthv1.Health_ServiceDesc, s.health)
+	s.register(g, healthv1.Health_ServiceDesc, s.health, s.aroundChecks()...)
 	reflection.RegisterV1(g)
 	return g
 }

@@ -26,8 +26,8 @@ func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger
 	if err != nil {
 		return err
 	}
-	server.KeepHeapFloor()
 	limitMemory(logger)
+	server.KeepHeapFloor()
 	cache := server.NewCache(uint64(s.cacheSize))
 	st, err := s.openStore(cache)
 	if err != nil {

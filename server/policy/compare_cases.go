@@ -11,7 +11,7 @@ type cases struct {
 	permission *comparedPermission
 	shape      *shape
 	facts      []facts
-	groups     []scopeGroup
+	groups     []scopeGroup // those elsewhere first
 	// most is how many of the groups a request has to lie in at most for every decision
 	// that changes to change for such a request, too.
 	most int
@@ -137,12 +137,19 @@ type change struct {
 	own    bool  // whether the subject owns it
 	facts  int
 	gained bool
-	// role and rule are those by which it is allowed.
-	role string
-	rule *rule
+	// by is what allows it, on the one side or the other.
+	by allowance
 }
 
-// decide decides every case on both sides and returns those that come out otherwise.
+// allowance is the role, its rule and the scope of the assignment by which a request is
+// allowed. The zero allowance is deny.
+type allowance struct {
+	role, scope string
+	rule        *rule
+}
+
+// decide decides every case on both sides and returns those that come out otherwise, the
+// ones in few scopes and that the subject does not own first.
 func (k *cases) decide() []change {
 	var changes []change
 	owners := []bool{false, true}
@@ -153,16 +160,13 @@ func (k *cases) decide() []change {
 		for _, own := range owners {
 			for f := range k.facts {
 				ch := change{groups: groups, own: own, facts: f}
-				role, rule := k.allowed(before, ch)
-				ch.role, ch.rule = k.allowed(after, ch)
-				ch.gained = rule == nil
-				if !ch.gained {
-					if ch.rule != nil {
-						continue
-					}
-					ch.role, ch.rule = role, rule
-				} else if ch.rule == nil {
+				was, will := k.allowed(before, ch), k.allowed(after, ch)
+				if (was.rule == nil) == (will.rule == nil) {
 					continue
+				}
+				ch.by = was
+				if ch.gained = was.rule == nil; ch.gained {
+					ch.by = will
 				}
 				ch.groups = slices.Clone(groups)
 				changes = append(changes, ch)
@@ -189,12 +193,12 @@ func (k *cases) eachSet(visit func(groups []int)) {
 	}
 }
 
-// allowed returns the role and the rule by which a case is allowed on one side, or no rule.
-func (k *cases) allowed(side int, ch change) (string, *rule) {
+// allowed returns what allows a case on one side, if anything does.
+func (k *cases) allowed(side int, ch change) allowance {
 	p := k.permission.sides[side]
 	r := k.facts[ch.facts].resource()
 	if p.permission == nil || k.permission.administrative && r.ID != "" && !slices.Contains(p.ids, r.ID) {
-		return "", nil
+		return allowance{}
 	}
 	for _, g := range ch.groups {
 		r.Scopes = append(r.Scopes, k.groups[g].scopes[side]...)
@@ -206,7 +210,7 @@ func (k *cases) allowed(side int, ch change) (string, *rule) {
 	q := Question{table: k.tables[side], holders: []*Holder{holder}, subject: holder.name, resource: r, permission: p.permission}
 	best := q.best()
 	if best.rank != rankGranted {
-		return "", nil
+		return allowance{}
 	}
-	return best.held.role.name, q.ruleOf(best)
+	return allowance{best.held.role.name, best.scope, q.ruleOf(best)}
 }

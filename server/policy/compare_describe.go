@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // claim is an effect that is about to be listed: an area, and the rule by which it is
 // allowed there.
@@ -17,9 +14,9 @@ type claim struct {
 }
 
 // describe returns effects that cover the changes of one direction. Each is found at a
-// change, the ones that need least first: what changes for a resource that is nowhere and
-// nobody's changes in the whole tenant, what changes for one that lies in a scope and is
-// nobody's changes in that scope, and so on.
+// change, and those that need least come first: what changes for a resource that is
+// nowhere and nobody's changes in the whole tenant, what changes for one that lies in a
+// scope and is nobody's changes in that scope, and so on.
 func (k *cases) describe(changes []change, gained bool) []shapeEffect {
 	var rest []change
 	for _, ch := range changes {
@@ -27,9 +24,6 @@ func (k *cases) describe(changes []change, gained bool) []shapeEffect {
 			rest = append(rest, ch)
 		}
 	}
-	slices.SortStableFunc(rest, func(a, b change) int {
-		return cmp.Or(cmp.Compare(k.extent(a), k.extent(b)), cmp.Compare(len(a.groups), len(b.groups)))
-	})
 	var claims []claim
 	for len(rest) > 0 {
 		c := k.claimAt(rest[0])
@@ -45,53 +39,34 @@ func (k *cases) describe(changes []change, gained bool) []shapeEffect {
 	return effects
 }
 
-// mixed is behind the kinds of area: of a change that no area alone brings about.
-const mixed = AreaResource + 1
-
-// extent returns the kind of area that a change stands for.
-func (k *cases) extent(ch change) AreaKind {
-	named := k.permission.administrative && k.facts[ch.facts].id != ""
-	switch {
-	case len(ch.groups) == 0 && !ch.own && !named:
-		return AreaTenant
-	case len(ch.groups) == 0 && !ch.own:
-		return AreaResource
-	case named || len(ch.groups) > 1 || len(ch.groups) == 1 && ch.own:
-		return mixed
-	case ch.own:
-		return AreaOwn
-	case k.groups[ch.groups[0]].elsewhere:
-		return AreaAnyScope
-	}
-	return AreaScope
-}
-
-// claimAt returns what is claimed because of a change: the area that it stands for, or
-// the narrowest in which it is.
+// claimAt returns what is claimed because of a change. Where several things have to come
+// together, it is one of them: the scope in which it is allowed, or else another one that
+// is held, or that the subject owns it.
 func (k *cases) claimAt(ch change) claim {
-	c := claim{kind: k.extent(ch), role: ch.role, condition: ch.rule.condition}
-	held := slices.IndexFunc(ch.groups, func(g int) bool { return !k.groups[g].elsewhere })
-	if c.kind == mixed {
-		switch {
-		case held >= 0:
-			c.kind = AreaScope
-		case k.permission.administrative && k.facts[ch.facts].id != "":
-			c.kind = AreaResource
-		case ch.own:
-			c.kind = AreaOwn
-		default:
-			c.kind = AreaAnyScope
-		}
+	c := claim{role: ch.by.role, condition: ch.by.rule.condition}
+	held := slices.IndexFunc(ch.groups, func(g int) bool { return k.groups[g].contains(ch.by.scope) })
+	if held < 0 {
+		held = slices.IndexFunc(ch.groups, func(g int) bool { return !k.groups[g].elsewhere })
 	}
-	switch c.kind {
-	case AreaScope:
-		c.group = ch.groups[held]
-	case AreaAnyScope:
-		c.group = ch.groups[0]
-	case AreaResource:
-		c.id, c.condition = k.facts[ch.facts].id, nil
+	id := k.facts[ch.facts].id
+	switch {
+	case held >= 0:
+		c.kind, c.group = AreaScope, ch.groups[held]
+	case ch.own:
+		c.kind = AreaOwn
+	case len(ch.groups) > 0:
+		c.kind, c.group = AreaAnyScope, ch.groups[0]
+	case k.permission.administrative && id != "":
+		c.kind, c.id, c.condition = AreaResource, id, nil
+	default:
+		c.kind = AreaTenant
 	}
 	return c
+}
+
+// contains reports whether a scope is the one that was asked about for the group.
+func (g scopeGroup) contains(scope string) bool {
+	return slices.Contains(g.scopes[before], scope) || slices.Contains(g.scopes[after], scope)
 }
 
 // claims reports whether a change is in the area and meets the condition of a claim.

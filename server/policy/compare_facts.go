@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -176,14 +175,9 @@ func (u unknown) settle(f facts) []facts {
 		longer := append(slices.Clone(list.ListValue.GetValues()), structpb.NewStringValue(u.element))
 		return []facts{f, f.with(u.name, structpb.NewListValue(&structpb.ListValue{Values: longer}))}
 	}
-	missing := f
-	missing.id = ""
-	if u.name != idAttribute {
-		missing = f.with(u.name, nil)
-	}
 	var all []facts
 	seen := map[string]bool{}
-	for _, v := range append([]facts{missing}, u.candidates(f)...) {
+	for _, v := range u.candidates(f) {
 		var truths strings.Builder
 		for _, n := range u.leaves {
 			truths.WriteByte('1' + byte(n.eval(v.resource())))
@@ -196,27 +190,25 @@ func (u unknown) settle(f facts) []facts {
 	return all
 }
 
-// with returns the facts with another value of an attribute, or without it.
+// with returns the facts with another value of an attribute.
 func (f facts) with(name string, v *structpb.Value) facts {
-	attributes := maps.Clone(f.attributes)
-	if v == nil {
-		delete(attributes, name)
-	} else {
-		if attributes == nil {
-			attributes = map[string]*structpb.Value{}
+	attributes := map[string]*structpb.Value{name: v}
+	for other, v := range f.attributes {
+		if other != name {
+			attributes[other] = v
 		}
-		attributes[name] = v
 	}
 	return facts{f.id, attributes}
 }
 
 // candidates returns the facts with each constant of the leaves, with the values next to
-// them, and with one of each type. Many come to the same.
+// them, and with one of each type: a value of another type than the declared one is missing.
+// Many come to the same.
 func (u unknown) candidates(f facts) []facts {
 	var all []facts
 	if u.name == idAttribute {
 		for _, s := range u.texts(" ") { // an id has no control characters
-			if s != "" && !strings.ContainsFunc(s, unicode.IsControl) {
+			if !strings.ContainsFunc(s, unicode.IsControl) {
 				all = append(all, facts{s, f.attributes})
 			}
 		}

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -21,9 +22,21 @@ type universe struct {
 	scopes  [][]string
 	owners  []string
 	ids     []string
-	x, y    []any
-	made    map[string][]policy.Resource
-	compile map[[2]string]func(*policy.Resource) bool // conditions by side, text and resource type
+	values  map[string][]any // of attributes
+	made    map[string][]universeResource
+	compile map[conditionOn]func(*policy.Resource) bool
+}
+
+// universeResource is a resource, and as each side knows it.
+type universeResource struct {
+	resource policy.Resource
+	known    [2]policy.Resource
+}
+
+// conditionOn is a condition in the catalog of a side.
+type conditionOn struct {
+	side               int
+	text, resourceType string
 }
 
 var compareNow = time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
@@ -48,12 +61,17 @@ func (u *universe) judge(comparison *policy.Comparison, holders [2]*policy.Holde
 	}
 	shown := make([]bool, len(effects))
 	for resourceType, actions := range u.actions() {
-		for i := range u.resources(resourceType) {
-			r := &u.resources(resourceType)[i]
+		resources, about := u.resources(resourceType), map[string][]int{}
+		for i, e := range effects {
+			if action, found := strings.CutPrefix(e.Permission, resourceType+":"); found {
+				about[action] = append(about[action], i)
+			}
+		}
+		for i := range resources {
+			r := &resources[i].resource
 			var questions [2]*policy.Question
 			for side := range questions {
-				known := u.known(side, r)
-				questions[side] = u.tables[side].Ask(holders[side:side+1], holders[side].Name(), &known)
+				questions[side] = u.tables[side].Ask(holders[side:side+1], holders[side].Name(), &resources[i].known[side])
 			}
 			for _, action := range actions {
 				// What a side does not know, it denies.
@@ -66,10 +84,10 @@ func (u *universe) judge(comparison *policy.Comparison, holders [2]*policy.Holde
 				if will.Allow {
 					role = will.Reason.Role
 				}
-				for i, e := range effects {
-					if e.Permission == resourceType+":"+action && e.Gained == will.Allow && u.inside(e, holders[0].Name(), r) {
+				for _, i := range about[action] {
+					if e := effects[i]; e.Gained == will.Allow && u.inside(e, holders[0].Name(), r) {
 						covered = true
-						shown[i] = shown[i] || e.Role == role
+						shown[i] = shown[i] || effects[i].Role == role
 					}
 				}
 				if !covered {
@@ -114,40 +132,46 @@ func (u *universe) actions() map[string][]string {
 }
 
 // resources returns all resources of a type. They are made once.
-func (u *universe) resources(resourceType string) []policy.Resource {
+func (u *universe) resources(resourceType string) []universeResource {
 	if made, found := u.made[resourceType]; found {
 		return made
 	}
-	ids, x, y := u.ids, u.x, u.y
+	ids, attributes := u.ids, []map[string]any{{}}
 	if resourceType == "role" || resourceType == "toggle" {
-		ids, x, y = []string{""}, []any{nil}, []any{nil}
-		for _, table := range u.tables {
-			for _, role := range table.Catalog().Message().GetRoles() {
-				if resourceType == "role" {
-					ids = append(ids, role.GetName())
-				}
+		ids = []string{""}
+	}
+	for _, table := range u.tables {
+		message := table.Catalog().Message()
+		for _, role := range message.GetRoles() {
+			if resourceType == "role" {
+				ids = append(ids, role.GetName())
 			}
-			for _, toggle := range table.Catalog().Message().GetToggles() {
-				if resourceType == "toggle" {
-					ids = append(ids, toggle.GetName())
+		}
+		for _, toggle := range message.GetToggles() {
+			if resourceType == "toggle" {
+				ids = append(ids, toggle.GetName())
+			}
+		}
+		for _, declared := range message.GetResourceTypes() {
+			for _, a := range declared.GetAttributes() {
+				if _, seen := attributes[0][a.GetName()]; declared.GetName() == resourceType && !seen {
+					attributes = u.withAttribute(attributes, a.GetName())
 				}
 			}
 		}
-		slices.Sort(ids)
-		ids = slices.Compact(ids)
 	}
-	var all []policy.Resource
-	for _, x := range x {
-		for _, y := range y {
-			attributes, err := structpb.NewStruct(map[string]any{"x": x, "y": y})
-			if err != nil {
-				panic(err)
-			}
-			for _, id := range ids {
-				for _, scopes := range u.scopes {
-					for _, owner := range u.owners {
-						all = append(all, policy.Resource{Type: resourceType, ID: id, Scopes: scopes, Owner: owner, Attributes: attributes.GetFields()})
-					}
+	slices.Sort(ids)
+	var all []universeResource
+	for _, a := range attributes {
+		stated, err := structpb.NewStruct(a)
+		if err != nil {
+			panic(err)
+		}
+		for _, id := range slices.Compact(ids) {
+			for _, scopes := range u.scopes {
+				for _, owner := range u.owners {
+					r := policy.Resource{Type: resourceType, ID: id, Scopes: scopes, Owner: owner, Attributes: stated.GetFields()}
+					all = append(all, universeResource{r, [2]policy.Resource{u.known(0, r), u.known(1, r)}})
 				}
 			}
 		}
@@ -156,14 +180,25 @@ func (u *universe) resources(resourceType string) []policy.Resource {
 	return all
 }
 
-// known returns the resource without the scopes of types that a side does not have.
-func (u *universe) known(side int, r *policy.Resource) policy.Resource {
-	known := *r
-	unknown := func(s string) bool { return u.tables[side].Catalog().CheckScope("", s) != nil }
-	if slices.ContainsFunc(r.Scopes, unknown) {
-		known.Scopes = slices.DeleteFunc(slices.Clone(r.Scopes), unknown)
+// withAttribute returns the attributes with each value of one more.
+func (u *universe) withAttribute(attributes []map[string]any, name string) []map[string]any {
+	var all []map[string]any
+	for _, a := range attributes {
+		for _, v := range append([]any{nil}, u.values[name]...) {
+			more := maps.Clone(a)
+			more[name] = v
+			all = append(all, more)
+		}
 	}
-	return known
+	return all
+}
+
+// known returns the resource without the scopes of types that a side does not have.
+func (u *universe) known(side int, r policy.Resource) policy.Resource {
+	r.Scopes = slices.DeleteFunc(slices.Clone(r.Scopes), func(s string) bool {
+		return !slices.Contains(u.tables[side].Catalog().Message().GetScopeTypes(), s[:strings.Index(s, ":")])
+	})
+	return r
 }
 
 // inside reports whether a request is in the area of an effect and meets its condition.
@@ -173,7 +208,7 @@ func (u *universe) inside(e policy.Effect, subject string, r *policy.Resource) b
 		if e.Gained {
 			side = 1
 		}
-		key := [2]string{fmt.Sprint(side, e.Condition), r.Type}
+		key := conditionOn{side, e.Condition, r.Type}
 		if u.compile[key] == nil {
 			compiled, err := u.tables[side].Catalog().Condition(e.Condition, r.Type)
 			if err != nil {
@@ -222,10 +257,9 @@ func TestCompareRandom(t *testing.T) {
 		for range 12 {
 			from, to, set := catalogs[0], catalogs[w.IntN(2)], w.drawToggles()
 			u := w.universe([2]*policy.Table{policy.NewTable(from, set), policy.NewTable(to, w.drawToggles())})
-			name := u.owners[1]
 			comparison := policy.NewComparison(u.tables[0], u.tables[1])
 			for range 5 {
-				held := w.drawHeld(from, to)
+				name, held := w.one("user:ann", "user:ann", "group:a"), w.drawHeld(from, to)
 				will := held
 				if w.chance(50) {
 					will = w.drawHeld(from, to)
@@ -239,6 +273,11 @@ func TestCompareRandom(t *testing.T) {
 					t.Fatalf("seed %d, round %d: %s held %v and then %v, toggles %v\n%v\n%s\n%s",
 						seed, rounds, name, held, will, set, err, w.versions[0], w.versions[1])
 				}
+				alone, err := policy.NewComparison(u.tables[0], u.tables[1]).Effects(holders[0], holders[1])
+				if err != nil || !slices.Equal(alone, effects) {
+					t.Fatalf("seed %d, round %d: %s held %v and then %v: remembered is %v, found anew %v, %v\n%s\n%s",
+						seed, rounds, name, held, will, effects, alone, err, w.versions[0], w.versions[1])
+				}
 				for _, e := range effects {
 					listed[fmt.Sprintf("area %d, gained %t", e.Area.Kind, e.Gained)]++
 				}
@@ -249,7 +288,7 @@ func TestCompareRandom(t *testing.T) {
 	t.Log(rounds, "rounds", listed)
 	for kind := policy.AreaTenant; kind <= policy.AreaResource; kind++ {
 		for _, gained := range []bool{true, false} {
-			if what := fmt.Sprintf("area %d, gained %t", kind, gained); listed[what] < rounds/100 {
+			if what := fmt.Sprintf("area %d, gained %t", kind, gained); listed[what] < rounds/500 {
 				t.Errorf("%s: listed %d times in %d rounds", what, listed[what], rounds)
 			}
 		}
@@ -264,12 +303,11 @@ func (w *compareWorld) drawToggles() map[string]bool {
 func (w *compareWorld) universe(tables [2]*policy.Table) *universe {
 	u := &universe{
 		tables:  tables,
-		owners:  []string{"user:bob", w.one("user:ann", "user:ann", "group:a")},
+		owners:  []string{"user:ann", "group:a"},
 		ids:     []string{"7"},
-		x:       []any{nil},
-		y:       []any{nil},
-		made:    map[string][]policy.Resource{},
-		compile: map[[2]string]func(*policy.Resource) bool{},
+		values:  map[string][]any{},
+		made:    map[string][]universeResource{},
+		compile: map[conditionOn]func(*policy.Resource) bool{},
 	}
 	text := w.versions[0] + w.versions[1]
 	w.scopes = []string{"team:a", "queue:a", "team:b"}
@@ -282,10 +320,10 @@ func (w *compareWorld) universe(tables [2]*policy.Table) *universe {
 		u.ids = []string{"", "7", "a", "aa", "c", "d"}
 	}
 	if strings.Contains(text, "resource.x") {
-		u.x = valuesOf(w.kinds[0], w.kinds[2])
+		u.values["x"] = valuesOf(w.kinds[0], w.kinds[2])
 	}
 	if strings.Contains(text, "resource.y") {
-		u.y = valuesOf(w.kinds[1])
+		u.values["y"] = valuesOf(w.kinds[1])
 	}
 	return u
 }
@@ -302,7 +340,7 @@ func (w *compareWorld) drawHeld(catalogs ...*policy.Catalog) []store.AssignmentK
 	return keys
 }
 
-func (u *universe) holder(t *testing.T, side int, name string, held []store.AssignmentKey) *policy.Holder {
+func (u *universe) holder(t testing.TB, side int, name string, held []store.AssignmentKey) *policy.Holder {
 	t.Helper()
 	var assignments []store.Assignment
 	for _, key := range held {

@@ -166,16 +166,15 @@ func (w *compareWorld) condition(administers bool, kinds [2]string, depth int) s
 
 // The values that are asked about: more than the constants of the conditions.
 var compareValues = []any{
-	nil, true, false, "", "a", "aa", "c", "d", -1, 0, 0.5, 1, 2, 2.5, 3,
+	true, false, "", "a", "aa", "c", "d", -1, 0, 0.5, 1, 2, 2.5, 3,
 	[]any{}, []any{"a"}, []any{"b"}, []any{"b", "a"}, []any{"c", 1},
 }
 
-// valuesOf returns the values that are something else to one of the kinds, and one that is
-// missing for both.
+// valuesOf returns the values of some kinds.
 func valuesOf(kinds ...string) []any {
 	return slices.DeleteFunc(slices.Clone(compareValues), func(v any) bool {
 		kind := ""
-		switch v := v.(type) {
+		switch v.(type) {
 		case bool:
 			kind = "bool"
 		case string:
@@ -186,8 +185,6 @@ func valuesOf(kinds ...string) []any {
 			kind = "double"
 		case []any:
 			kind = "string_list"
-		case nil:
-			return v != nil
 		}
 		return !slices.ContainsFunc(kinds, func(k string) bool { return strings.Contains(kind, k) })
 	})

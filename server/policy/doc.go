@@ -7,6 +7,7 @@
 //	Holder   is what one subject or group holds, for a while.
 //	Decide   answers from a Table, some Holders and a Request.
 //	Ask      is for several actions on one resource: each is decided as Decide does.
+//	NewComparison finds what a change means for a subject: what it gains and loses.
 //	Plan…    answers what a grant, a revoke or a toggle has to write, or refuses it.
 //
 // The combining rule: a forbid rule that matches is a veto; otherwise any allow rule

@@ -66,9 +66,11 @@ func Open(path string, options Options) (*Store, error) {
 
 // open opens the file and publishes its revision.
 func (s *Store) open() error {
-	f, err := s.openFile(s.options.reserve)
-	if errors.Is(err, syscall.ENOMEM) { // address space is limited, by ulimit -v or the like
-		f, err = s.openFile(0)
+	reserve := s.options.reserve
+	f, err := s.openFile(reserve)
+	for errors.Is(err, syscall.ENOMEM) && reserve > 0 { // address space is limited, by ulimit -v or the like
+		reserve /= 2
+		f, err = s.openFile(reserve)
 	}
 	if err != nil {
 		return err

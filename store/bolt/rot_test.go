@@ -104,6 +104,42 @@ func TestRottenNumber(t *testing.T) {
 	commit(t, s, "a", set(1, "user:008", "agent", "")) // which needs no new number
 }
 
+// TestRottenRequestIDs damages what is remembered of request ids. Nothing is written twice then.
+func TestRottenRequestIDs(t *testing.T) {
+	path := small(t)
+	s := open(t, path, Options{Now: noon})
+	w := store.Write{Tenant: "a", RequestID: "1", Plan: plan(store.SetToggle{Tenant: 1, Toggle: "z", On: true})}
+	if _, err := s.Commit(ctx, w); err != nil {
+		t.Fatal(err)
+	}
+	shrink(t, s)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b, key := range map[bucket][]byte{
+		bucketRequests:       textKey(1, "", "1"),
+		bucketRequestsByTime: timeKey(noon().UnixNano(), textKey(1, "", "1")),
+	} {
+		replace(t, path, good)
+		edit(t, path, func(tx *bbolt.Tx) error {
+			value := bytes.Clone(tx.Bucket(b.name()).Get(key))
+			value[0] ^= 1
+			return tx.Bucket(b.name()).Put(key, value)
+		})
+		s := open(t, path, Options{Now: noon})
+		w.RequestID = "1"
+		if b == bucketRequestsByTime { // which only a new id needs
+			w.RequestID = "2"
+		}
+		if _, err := s.Commit(ctx, w); !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("%s: error is %v", b.name(), err)
+		}
+		commit(t, s, "a", set(1, "user:008", "agent", ""))
+		s.Close()
+	}
+}
+
 // TestMisplaced puts records whose checksums are right to where they don't belong, and
 // takes some away.
 func TestMisplaced(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -46,6 +47,16 @@ func Run(t *testing.T, open Open) {
 		{"Context", testContext},
 		{"OneWriteManyChanges", testOneWriteManyChanges},
 		{"Changes", testChanges},
+		{"History", testHistory},
+		{"Follow", testFollow},
+		{"Clock", testClock},
+		{"MoveTenant", testMoveTenant},
+		{"DeleteTenant", testDeleteTenant},
+		{"EndedBefore", testEndedBefore},
+		{"RequestIDs", testRequestIDs},
+		{"RequestIDsAtOnce", testRequestIDsAtOnce},
+		{"Erase", testErase},
+		{"Trim", testTrim},
 		{"Observer", testObserver},
 		{"ReadYourWrites", testReadYourWrites},
 		{"Snapshot", testSnapshot},
@@ -160,12 +171,35 @@ func first[T any](t *testing.T, seq iter.Seq2[T, error], n int) []T {
 	return out
 }
 
+// follow verifies the chain of a tenant, and returns both ends.
+func (f *fixture) follow(tenant store.TenantID) store.Chain {
+	f.t.Helper()
+	var chain store.Chain
+	f.view(func(r store.Reader) {
+		var err error
+		if chain, err = r.Chain(tenant); err != nil {
+			f.t.Fatalf("Chain(%d): %v", tenant, err)
+		}
+		at, err := r.Follow(tenant, chain.Trimmed, math.MaxInt)
+		if err != nil || at != chain.Head {
+			f.t.Errorf("Follow(%d): %+v, %v; want %+v", tenant, at, err, chain.Head)
+		}
+	})
+	return chain
+}
+
 func key(subject, role, scope string) store.AssignmentKey {
 	return store.AssignmentKey{Subject: subject, Role: role, Scope: scope}
 }
 
 func set(tenant store.TenantID, k store.AssignmentKey) store.SetAssignment {
 	return store.SetAssignment{Tenant: tenant, Assignment: store.Assignment{AssignmentKey: k}}
+}
+
+// until gives an assignment an end.
+func until(a store.SetAssignment, end time.Time) store.SetAssignment {
+	a.Assignment.End = end
+	return a
 }
 
 func remove(tenant store.TenantID, k store.AssignmentKey) store.RemoveAssignment {

@@ -866,7 +866,8 @@ func (x *AdvisoryLimit) GetWarning() map[string]string {
 	return nil
 }
 
-// Transition is a change of a subject's role that is refused.
+// Transition is a change of a subject's role that is refused: by one act, or by a grant
+// beside an exclusive role. Roles that are not exclusive may be held one beside the other.
 type Transition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The role that the subject holds.
