@@ -26,7 +26,8 @@ type Effect struct {
 }
 
 // Area says on which resources a permission is gained or lost. Not each of them need
-// change: there may be some on which it was allowed before, or is still.
+// change: there may be some on which it was allowed before, or is still. Where only several
+// things together bring it about, such as two scopes, the Area names one of them.
 type Area struct {
 	Kind AreaKind
 	// Name is the scope, the type of scope or the id of the resource, if the kind has one.
