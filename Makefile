@@ -98,7 +98,7 @@ mutants: ## Plant faults in the code and see that the tests notice each (about 2
 ##@ Measure
 
 .PHONY: bench
-bench: build bench-tool ## Measure Usher against an echo of its messages, then policy and cache (10 minutes; ONLY=regexp)
+bench: build bench-tool ## Measure Usher against an echo of its messages, then policy and cache (15 minutes; ONLY=regexp)
 	@.build/usher-bench -only '$(ONLY)'
 	@$(if $(ONLY),,$(MAKE) --no-print-directory bench-go BENCH='Decide|Cache')
 

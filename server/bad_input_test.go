@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -748,6 +749,16 @@ func TestBadInputMessages(t *testing.T) {
 		counted := regexp.MustCompile(`grpc_server_handled_total\{grpc_code="InvalidArgument",grpc_method="Check",.*\} [1-9]`)
 		if !counted.MatchString(recorder.Body.String()) {
 			t.Error("no malformed Check in the metrics")
+		}
+	})
+	t.Run("a question about health", func(t *testing.T) {
+		var raw []byte
+		request := []byte{0x0a, 0x02, 0xff, 0xff}
+		err := h.conn.Invoke(t.Context(), healthv1.Health_Check_FullMethodName, &request, &raw, grpc.ForceCodec(badCodec{}))
+		badCall{code: codes.InvalidArgument, reason: "MALFORMED_MESSAGE", remedy: "protobuf library"}.compare(t, err)
+		_, err = healthv1.NewHealthClient(h.conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: "nobody"})
+		if status.Code(err) != codes.NotFound {
+			t.Errorf("an unknown service is answered with %v", err)
 		}
 	})
 	t.Run("an item of a batch", func(t *testing.T) {

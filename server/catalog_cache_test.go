@@ -18,7 +18,7 @@ func TestCatalogOfAWriteThatWasNotMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.store.Close() }()
-	ref := store.CatalogRef{Name: "expertconnect", Version: 1}
+	ref := store.CatalogRef{Name: "expertconnect", Version: 2}
 	err = s.store.View(context.Background(), func(r store.Reader) error {
 		lost, err := s.readCatalog(uncommitted{r, catalogs.All()[1].YAML}, ref)
 		if err != nil {

@@ -160,8 +160,8 @@ func (b *batch) decideItem(ctx context.Context, item *usherv1.BatchCheckItem, re
 	return nil
 }
 
-// holdersOf finds the holders that decide an item. Whoever is asked about more than once
-// is looked up once.
+// holdersOf finds the holders that decide an item. Items with the same subject and groups are
+// looked up once.
 func (b *batch) holdersOf(ctx context.Context, item *usherv1.BatchCheckItem) (holders []*policy.Holder, err error) {
 	subject, groups := item.GetSubject(), item.GetGroups()
 	who := subject // "": the request's

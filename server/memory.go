@@ -1,40 +1,38 @@
 package server
 
 import (
+	"math"
 	"os"
-	"runtime"
 	"runtime/debug"
-	runtimemetrics "runtime/metrics"
 )
 
-// The garbage collector runs when this much has been allocated since it ran last:
-// heapFloor bytes, or garbagePercent of what is alive if that is more. With the 100 that
-// Go has by itself, a process with a large cache takes more than twice what is alive.
-const (
-	heapFloor      = 128 << 20
-	garbagePercent = 70
-)
+// HeapBallast is how many bytes of the heap KeepHeapFloor takes and never touches. They are
+// counted as alive, but are no memory: the system gives a page when it is first written to.
+const HeapBallast = 320 << 20
 
-// KeepHeapFloor makes the garbage collector wait until 128 MiB have been allocated since
-// it ran last, however little is alive. By itself it waits until the heap has doubled: a
-// server whose cache is still small would collect every few thousand checks, and a fixed
-// higher GOGC would make one with a large cache take several times its size.
+// garbagePercent is how much garbage there may be for what is alive: 128 MiB for the
+// ballast, and two fifths of what the server keeps.
+const garbagePercent = 40
+
+// ballast is what HeapBallast says. Nothing else points at it.
+var ballast []byte
+
+// KeepHeapFloor makes the garbage collector wait until 128 MiB and two fifths of what is
+// alive have been allocated since it ran last. By itself it waits until the heap has
+// doubled: a server whose cache is still small would collect every few thousand checks, and
+// one with a large cache takes more than twice what is alive. A higher percentage alone
+// would help the one and harm the other.
 //
-// A GOGC in the environment wins over this. A GOMEMLIMIT is kept either way.
+// A memory limit that has been set before (by GOMEMLIMIT, or for a container) is raised
+// by the ballast, so that it bounds what it bounded. A GOGC in the environment wins: then
+// nothing is done. It is called once, at the start of the process.
 func KeepHeapFloor() {
-	if os.Getenv("GOGC") == "" {
-		keepHeapFloor(0)
+	if os.Getenv("GOGC") != "" {
+		return
 	}
-}
-
-// keepHeapFloor adjusts the collector to what is alive, now and after each collection.
-func keepHeapFloor(percent int) {
-	live := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	runtimemetrics.Read(live)
-	next := int(max(garbagePercent, 100*heapFloor/max(live[0].Value.Uint64(), 1<<20)))
-	if next != percent {
-		debug.SetGCPercent(next)
+	ballast = make([]byte, HeapBallast)
+	debug.SetGCPercent(garbagePercent)
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64-HeapBallast {
+		debug.SetMemoryLimit(limit + HeapBallast)
 	}
-	// What nothing points at is cleaned up at the next collection.
-	runtime.AddCleanup(new([2]uint64), keepHeapFloor, next)
 }

@@ -50,6 +50,8 @@ type Server struct {
 	health    *health.Server
 	grpc      *grpc.Server
 	draining  atomic.Bool
+	// purged is the last deleted tenant of which nothing is left to remove; for Maintain.
+	purged store.TenantID
 }
 
 // New makes a Server and stores the built-in catalogs. It refuses if the store has one
@@ -119,7 +121,7 @@ func (s *Server) newGRPC() *grpc.Server {
 		s.register(g, service.desc, service.implementation, service.interceptors...)
 		s.health.SetServingStatus(service.desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	}
-	s.register(g, healthv1.Health_ServiceDesc, s.health)
+	s.register(g, healthv1.Health_ServiceDesc, s.health, s.aroundChecks()...)
 	reflection.RegisterV1(g)
 	return g
 }

@@ -74,6 +74,9 @@ func needs(c *catalogv1.Catalog) []string {
 		for _, actor := range actors {
 			all[fmt.Sprintf("%s grants %s", actor, role.GetName())] = true
 			all[fmt.Sprintf("%s revokes %s", actor, role.GetName())] = true
+			all[fmt.Sprintf("%s changes %s", actor, role.GetName())] = true
+			all[fmt.Sprintf("%s changes a role into %s", actor, role.GetName())] = true
+			all[fmt.Sprintf("%s removes who holds %s", actor, role.GetName())] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(all))
@@ -215,6 +218,13 @@ func (in *table) countAct(all map[string]bool, c *catalogv1.Catalog, a act) {
 		all[fmt.Sprintf("%s grants %s", actor, a.what)] = true
 	case len(a.Revoke) > 0:
 		all[fmt.Sprintf("%s revokes %s", actor, a.what)] = true
+	case len(a.Change) > 0:
+		all[fmt.Sprintf("%s changes %s", actor, a.what)] = true
+		all[fmt.Sprintf("%s changes a role into %s", actor, a.into)] = true
+	case len(a.Remove) > 0:
+		if active, dormant := in.rolesOf(c, a.subject); len(active) == 1 && len(dormant) == 0 {
+			all[fmt.Sprintf("%s removes who holds %s", actor, active[0])] = true
+		}
 	default:
 		all[fmt.Sprintf("%s sets %s", actor, a.what)] = true
 	}

@@ -302,18 +302,23 @@ func errorWords(err error) string {
 // act is one act of a case.
 type act struct {
 	tableCase
-	as, what, subject, scope string
+	as, what, into, subject, scope string
 }
 
 func (c tableCase) expandActs() []act {
 	var all []act
 	for _, as := range c.As {
-		for _, list := range []each{c.Grant, c.Revoke, c.TurnOn, c.TurnOff} {
+		for _, list := range []each{c.Grant, c.Revoke, c.Change, c.TurnOn, c.TurnOff} {
 			for _, what := range list {
-				for _, subject := range append(c.To, c.From...).orNone() {
-					all = append(all, act{c, as, what, subject, c.In.orNone()[0]})
+				for _, into := range c.Into.orNone() {
+					for _, subject := range slices.Concat(c.To, c.From, c.Of).orNone() {
+						all = append(all, act{c, as, what, into, subject, c.In.orNone()[0]})
+					}
 				}
 			}
+		}
+		for _, subject := range c.Remove {
+			all = append(all, act{tableCase: c, as: as, subject: subject})
 		}
 	}
 	return all
@@ -329,13 +334,17 @@ func (a act) String() string {
 		text += fmt.Sprintf(" grant %s to %s", a.what, a.subject)
 	case len(a.Revoke) > 0:
 		text += fmt.Sprintf(" revoke %s from %s", a.what, a.subject)
+	case len(a.Change) > 0:
+		text += fmt.Sprintf(" change %s of %s into %s", a.what, a.subject, a.into)
+	case len(a.Remove) > 0:
+		text += " remove " + a.subject
 	case len(a.TurnOn) > 0:
 		text += " turn on " + a.what
 	default:
 		text += " turn off " + a.what
 	}
 	if a.scope != "" {
-		text += " in " + a.scope
+		text += " in " + strings.Join(a.In, " and ")
 	}
 	return text
 }
@@ -393,6 +402,26 @@ func (r *tableRun) do(tenant string, a act) (usherv1.Outcome, error) {
 			request.By = &usherv1.RevokeRequest_Operator{Operator: operator}
 		}
 		response, err := r.admin.Revoke(ctx, request)
+		return response.GetOutcome(), err
+	case len(a.Change) > 0:
+		request := &usherv1.ChangeRoleRequest{
+			Tenant: tenant, Subject: a.subject, From: a.what, To: a.into, Scopes: a.In,
+			StartsAt: timestamp(a.Starts), ExpiresAt: timestamp(a.Ends),
+			By: &usherv1.ChangeRoleRequest_Actor{Actor: actor},
+		}
+		if a.as == operatorWord {
+			request.By = &usherv1.ChangeRoleRequest_Operator{Operator: operator}
+		}
+		response, err := r.admin.ChangeRole(ctx, request)
+		return response.GetOutcome(), err
+	case len(a.Remove) > 0:
+		request := &usherv1.RemoveSubjectRequest{
+			Tenant: tenant, Subject: a.subject, By: &usherv1.RemoveSubjectRequest_Actor{Actor: actor},
+		}
+		if a.as == operatorWord {
+			request.By = &usherv1.RemoveSubjectRequest_Operator{Operator: operator}
+		}
+		response, err := r.admin.RemoveSubject(ctx, request)
 		return response.GetOutcome(), err
 	}
 	request := &usherv1.SetToggleRequest{
@@ -455,11 +484,23 @@ func (r *tableRun) snapshot(tenant string) map[string]string {
 // apply changes a snapshot as the act should.
 func (a act) apply(to map[string]string) {
 	key := assignmentKey(a.subject, a.what, a.scope)
+	lose := func(prefix string) {
+		maps.DeleteFunc(to, func(other, value string) bool {
+			return strings.HasPrefix(other, prefix) && !strings.HasPrefix(value, endedWord)
+		})
+	}
 	switch {
+	case len(a.Change) > 0:
+		lose(assignmentKey(a.subject, a.what, ""))
+		for _, scope := range a.In.orNone() {
+			to[assignmentKey(a.subject, a.into, scope)] = interval(timestamp(a.Starts), timestamp(a.Ends))
+		}
+	case len(a.Remove) > 0:
+		lose(a.subject + " is ")
 	case len(a.Grant) > 0:
 		to[key] = interval(timestamp(a.Starts), timestamp(a.Ends))
 	case a.Everywhere:
-		maps.DeleteFunc(to, func(other, _ string) bool { return strings.HasPrefix(other, key) })
+		lose(key)
 	case len(a.Revoke) > 0:
 		delete(to, key)
 	default:
@@ -471,8 +512,14 @@ func assignmentKey(subject, role, scope string) string {
 	return fmt.Sprintf("%s is %s in %s", subject, role, scope)
 }
 
+// endedWord begins an interval that has ended, which an act leaves as it is.
+const endedWord = "ended"
+
 func interval(starts, ends *timestamppb.Timestamp) string {
 	text := "now"
+	if ends != nil && !ends.AsTime().After(testTime) {
+		text = endedWord
+	}
 	if starts != nil {
 		text += " from " + starts.AsTime().String()
 	}

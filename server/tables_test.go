@@ -41,8 +41,8 @@ type holds struct {
 }
 
 // tableCase is a check, if it has `who`, or an act, if it has `as`. Where a value may
-// be a list, the case stands for one case with each of them. Only `in` of a check, the
-// groups and the toggles belong together.
+// be a list, the case stands for one case with each of them. Only `in` of a check or of a
+// change of role, the groups and the toggles belong together.
 type tableCase struct {
 	place string
 
@@ -67,6 +67,10 @@ type tableCase struct {
 	To         each      `yaml:"to"`
 	Revoke     each      `yaml:"revoke"`
 	From       each      `yaml:"from"`
+	Change     each      `yaml:"change"`
+	Into       each      `yaml:"into"`
+	Of         each      `yaml:"of"`
+	Remove     each      `yaml:"remove"`
 	TurnOn     each      `yaml:"turn_on"`
 	TurnOff    each      `yaml:"turn_off"`
 	Everywhere bool      `yaml:"everywhere"`
@@ -178,18 +182,23 @@ func (in *table) cases() []*tableCase {
 // problem says what is wrong with how a case is written, if anything.
 func (c *tableCase) problem() string {
 	answer := strings.Fields(c.Answer)
-	acts := len(c.Grant) + len(c.Revoke) + len(c.TurnOn) + len(c.TurnOff)
+	acts := 0
+	for _, list := range []each{c.Grant, c.Revoke, c.Change, c.Remove, c.TurnOn, c.TurnOff} {
+		acts += min(len(list), 1)
+	}
 	switch {
 	case (len(c.Who) > 0) == (len(c.As) > 0):
-		return "write who … may …, or as … grant, revoke, turn_on or turn_off …"
+		return "write who … may …, or as … grant, revoke, change, remove, turn_on or turn_off …"
 	case len(c.Who) > 0 && (len(c.May) == 0 || acts > 0 || len(c.Given) > 0 || c.Remedy != ""):
 		return "a check says who may what, and nothing of an act"
-	case len(c.As) > 0 && (len(c.May) > 0 || len(c.In) > 1 || len(c.WithOn)+len(c.WithOff) > 0):
-		return "an act is in one scope at most, and has nothing of a check"
-	case len(c.As) > 0 && min(len(c.Grant), 1)+min(len(c.Revoke), 1)+min(len(c.TurnOn), 1)+min(len(c.TurnOff), 1) != 1:
-		return "an act is one of grant, revoke, turn_on and turn_off"
+	case len(c.As) > 0 && (len(c.May) > 0 || len(c.In) > 1 && len(c.Change) == 0 || len(c.WithOn)+len(c.WithOff) > 0):
+		return "an act but a change is in one scope at most, and it has nothing of a check"
+	case len(c.As) > 0 && acts != 1:
+		return "an act is one of grant, revoke, change, remove, turn_on and turn_off"
 	case (len(c.Grant) > 0) != (len(c.To) > 0) || (len(c.Revoke) > 0) != (len(c.From) > 0):
 		return "it is grant … to …, and revoke … from …"
+	case (len(c.Change) > 0) != (len(c.Of) > 0) || (len(c.Change) > 0) != (len(c.Into) > 0):
+		return "it is change … of … into …"
 	case len(answer) == 0:
 		return "the answer is missing"
 	case len(c.As) > 0 || isErrorCode(answer[0]) || answer[0] == allowWord && len(answer) == 2:

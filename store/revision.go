@@ -10,6 +10,11 @@ import (
 // Revision names a state of a store: its epoch, and the number of the last change.
 // Numbers grow with every commit; states of different epochs can't be compared,
 // because a restored or imported store starts a new epoch.
+//
+// A number is the time of its commit in nanoseconds since 1970, or the number before plus
+// one, if that is more: the time of commits never goes back, also if the clock does. Stores
+// have counted from 1 before; those numbers are far below all times. Over the wire a
+// revision is opaque, and clients do not rely on any of this.
 type Revision struct {
 	Epoch  string
 	Number uint64

@@ -87,22 +87,25 @@ type Reader interface {
 	// and version.
 	Catalogs(after CatalogRef) iter.Seq2[CatalogRef, error]
 
-	// Changes yields the records of a tenant's changes with a revision number
-	// above the given one, oldest first. It yields ErrCorrupt where the hash chain is broken;
-	// the chain is verified from its start only if after is 0.
-	Changes(tenant TenantID, after uint64) iter.Seq2[ChangeRecord, error]
-
 	// History yields the records of a tenant's changes, also of one that has been
-	// deleted. Those of the installation (catalogs) are those of tenant 0.
+	// deleted, oldest first if the range doesn't say otherwise. Those of the installation
+	// (catalogs) are those of tenant 0. It is ErrCorrupt where a record doesn't fit its place;
+	// that the chain is whole, only Follow shows.
 	History(tenant TenantID, h Range) iter.Seq2[ChangeRecord, error]
+
+	// Objects yields the objects of a tenant that come after a given one and of which there
+	// are change records, in byte order.
+	Objects(tenant TenantID, after Object) iter.Seq2[Object, error]
 
 	// Chain returns both ends of the chain of a tenant's change records.
 	Chain(tenant TenantID) (Chain, error)
 
 	// Follow goes through at most so many records of a tenant that come after a link of its
 	// chain, and returns the link that it came to: the head, when it is through. It is
-	// ErrCorrupt where a record is not the one that was written there; the link is then the
-	// last one that is right. To begin, follow Chain.Trimmed.
+	// ErrCorrupt where a record is not the one that was written there, or History would not
+	// find it by its object; the link is then the last one that is right, as far as the records
+	// themselves tell. To begin, follow Chain.Trimmed; what comes after a link before that is
+	// ErrNotFound.
 	Follow(tenant TenantID, after Link, most int) (Link, error)
 }
 
@@ -116,8 +119,13 @@ type Range struct {
 	NewestFirst bool
 }
 
-// Object is what a change is about: the assignments of a subject, or a toggle.
+// Object is what a change is about: the assignments of a subject, a toggle, or the catalog of
+// the tenant.
 type Object string
+
+// TenantObject is the object of changes of the tenant's catalog (UpdateTenant). No subject and
+// no toggle has its name.
+const TenantObject Object = "."
 
 // SubjectObject is the object of changes of the subject's assignments.
 func SubjectObject(subject string) Object { return Object(subject) }
@@ -167,7 +175,8 @@ type Write struct {
 	// Justification says why; it may be empty.
 	Justification string
 	// RequestID tells a repeated write from a new one, within the tenant and the caller; ""
-	// is none. Digest is of all that was asked for.
+	// is none. Digest is of all that was asked for. A write for a tenant that there is not
+	// afterwards is not remembered.
 	RequestID string
 	Digest    [32]byte
 	// Plan reads the current state and returns what to change. It must not have
@@ -181,7 +190,8 @@ type Committed struct {
 	// Revision is the revision of the commit. If nothing was changed, it is that
 	// of the state that the plan saw.
 	Revision Revision
-	// Changed says whether anything was written.
+	// Changed says whether anything was written. Without a change record there is no new
+	// revision (PurgeTenant, and the first writes of a long erasure or trimming).
 	Changed bool
 	// Repeated says that this is the answer of an earlier write with the same RequestID.
 	Repeated bool
@@ -262,7 +272,9 @@ type PurgeTenant struct {
 	Most int
 }
 
-// EraseSubject removes what names a subject from change records.
+// EraseSubject removes what names a subject from change records: the subject of a change, the
+// actor if it is the subject or has it among the groups, and with either the justification.
+// The chain stays whole. For a deleted tenant, as for TrimChanges, the write's Tenant is "".
 type EraseSubject struct {
 	Tenant  TenantID
 	Subject string
@@ -312,7 +324,7 @@ type Tenant struct {
 	Name      string
 	Catalog   CatalogRef
 	CreatedAt time.Time
-	// Primary is the primary administrator, or "".
+	// Primary is the primary administrator, or "". A deleted tenant has none.
 	Primary string
 	// DeletedAt is when it was deleted, or zero.
 	DeletedAt time.Time
@@ -381,6 +393,8 @@ type ChangeRecord struct {
 	Before *Interval
 	// ToggleBefore is the stored state of a toggle before or nil, for changes of toggles.
 	ToggleBefore *bool
+	// CatalogBefore is the catalog before, for an UpdateTenant; else it is nil.
+	CatalogBefore *CatalogRef
 	// Change is what was changed. In a SetAssignment, RemoveAssignment or SetPrimary whose
 	// subject has been erased, the subject is empty. EraseSubject and TrimChanges say no more
 	// than how many records they were about, as Count and as UpTo.Length.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -13,33 +14,51 @@ import (
 
 func newAssignments() *cobra.Command {
 	var (
-		c     client
-		req   = &usherv1.ListAssignmentsRequest{PageSize: 1000}
-		state = choice{words: []string{"scheduled", "active", "ended"}}
+		c            client
+		req          = &usherv1.ListAssignmentsRequest{PageSize: 1000}
+		state        = choice{words: []string{"scheduled", "active", "ended"}}
+		ending, asOf string
 	)
 	cmd := &cobra.Command{
 		Use:   "assignments --tenant TENANT",
-		Short: "List who holds which role",
+		Short: "List who holds which role, or held it",
 		Example: `  usher assignments --tenant demo-dealer --role advisor --scope team:harvest
-  usher assignments --tenant demo-dealer --subject user:ann@dealer.example -o json`,
+  usher assignments --tenant demo-dealer --subject user:ann@dealer.example -o json
+  usher assignments --tenant demo-dealer --ending 7d
+  usher assignments --tenant demo-dealer --as-of 2026-12-24T18:00:00Z`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			req.State = usherv1.AssignmentState(
 				usherv1.AssignmentState_value["ASSIGNMENT_STATE_"+strings.ToUpper(state.word)])
+			now := time.Now()
+			var err error
+			if req.EndsBefore, err = parseMoment("--ending", ending, now); err != nil {
+				return err
+			}
+			req.AsOf = parseAsOf(asOf, now)
 			return call(cmd, &c, func(ctx context.Context, conn *grpc.ClientConn) (*usherv1.ListAssignmentsResponse, error) {
 				return listAssignments(ctx, usherv1.NewAdminServiceClient(conn), req)
 			}, func(w io.Writer, resp *usherv1.ListAssignmentsResponse) { writeAssignments(w, resp.GetAssignments()) })
 		},
 	}
 	c.addFlags(cmd)
-	addTenantFlag(cmd, &req.Tenant)
+	c.addTenantFlag(cmd, &req.Tenant)
 	flags := cmd.Flags()
 	flags.StringVar(&req.Subject, "subject", "", "only those of this `SUBJECT`")
 	flags.StringVar(&req.Role, "role", "", "only those of this `ROLE`")
 	flags.StringVar(&req.Scope, "scope", "", "only those in this `SCOPE`")
 	flags.Var(&state, "state", "only those in this state now")
 	complete(cmd, "state", state.completion())
+	complete(cmd, "role", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return c.offerRoles(cmd, req.Tenant)
+	})
+	flags.StringVar(&ending, "ending", "", "only those that end before this `TIME`, or within a duration such as 7d: who is about to lose what")
+	addAsOfFlag(cmd, &asOf)
 	return cmd
+}
+
+func addAsOfFlag(cmd *cobra.Command, asOf *string) {
+	cmd.Flags().StringVar(asOf, "as-of", "", "the state of this `MOMENT`: a time, a duration ago such as 24h, or a revision (default: now)")
 }
 
 // listAssignments returns all pages as one. It names a revision only if all pages show

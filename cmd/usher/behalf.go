@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
@@ -23,14 +25,18 @@ func (b *behalf) addFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("as-group", "as-operator")
 }
 
-// by returns an actor or the operator: one of the two is nil.
-func (b *behalf) by() (*usherv1.Actor, *usherv1.Operator, error) {
+// sign writes into a request, which has fields for it, on whose behalf it is made.
+func (b *behalf) sign(req proto.Message) error {
+	fields := req.ProtoReflect()
 	switch {
 	case b.asOperator:
-		return nil, &usherv1.Operator{}, nil
+		fields.Set(fields.Descriptor().Fields().ByName("operator"), protoreflect.ValueOf((&usherv1.Operator{}).ProtoReflect()))
 	case b.as != "":
-		return &usherv1.Actor{Subject: b.as, Groups: b.groups}, nil, nil
+		actor := &usherv1.Actor{Subject: b.as, Groups: b.groups}
+		fields.Set(fields.Descriptor().Fields().ByName("actor"), protoreflect.ValueOf(actor.ProtoReflect()))
+	default:
+		return usagef("on whose behalf? Write --as ACTOR for a person inside the tenant, " +
+			"such as --as user:ann@dealer.example, or --as-operator for the staff of the installation")
 	}
-	return nil, nil, usagef("on whose behalf? Write --as ACTOR for a person inside the tenant, " +
-		"such as --as user:ann@dealer.example, or --as-operator for the staff of the installation")
+	return nil
 }

@@ -13,7 +13,7 @@ func writeCatalogs(w io.Writer, all *usherv1.ListCatalogsResponse) {
 	var rows [][]string
 	for _, c := range all.GetCatalogs() {
 		rows = append(rows, []string{
-			c.GetName(), fmt.Sprint(c.GetVersion()), dash(c.GetTitles()["en"]), strings.Join(c.GetRoles(), ", "),
+			c.GetName(), fmt.Sprint(c.GetVersion()), dash(inReadersLanguage(c.GetTitles())), strings.Join(c.GetRoles(), ", "),
 		})
 	}
 	writeTable(w, "CATALOG VERSION TITLE ROLES", rows)
@@ -23,12 +23,12 @@ func writeCatalogs(w io.Writer, all *usherv1.ListCatalogsResponse) {
 // permissions there is --yaml.
 func writeCatalog(w io.Writer, resp *usherv1.GetCatalogResponse) {
 	catalog := resp.GetCatalog()
-	fmt.Fprintf(w, "%s version %d: %s\n\n", catalog.GetName(), catalog.GetVersion(), dash(catalog.GetTitles()["en"]))
+	fmt.Fprintf(w, "%s version %d: %s\n\n", catalog.GetName(), catalog.GetVersion(), dash(inReadersLanguage(catalog.GetTitles())))
 
 	var rows [][]string
 	for _, role := range catalog.GetRoles() {
 		rows = append(rows, []string{
-			role.GetName(), dash(role.GetTitles()["en"]), heldIn(role), heldBy(catalog, role), dash(remark(catalog, role)),
+			role.GetName(), dash(inReadersLanguage(role.GetTitles())), heldIn(role), heldBy(catalog, role), dash(remark(catalog, role)),
 		})
 	}
 	writeTable(w, "ROLE TITLE HELD_IN HELD_BY REMARK", rows)
@@ -42,7 +42,7 @@ func writeCatalog(w io.Writer, resp *usherv1.GetCatalogResponse) {
 		if toggle.GetLocked() {
 			state += ", locked"
 		}
-		rows = append(rows, []string{toggle.GetName(), state, dash(toggle.GetBelongsTo()), dash(toggle.GetTitles()["en"])})
+		rows = append(rows, []string{toggle.GetName(), state, dash(toggle.GetBelongsTo()), dash(inReadersLanguage(toggle.GetTitles()))})
 	}
 	if len(rows) > 0 {
 		fmt.Fprintln(w)

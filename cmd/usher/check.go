@@ -14,12 +14,6 @@ import (
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
 
-// denied is returned by a check that was answered with deny. It is no failure, but an
-// exit status.
-type denied struct{}
-
-func (denied) Error() string { return "denied" }
-
 func newCheck() *cobra.Command {
 	var (
 		c     client
@@ -61,13 +55,13 @@ string; the string true is written '"true"'.`,
 					strings.TrimPrefix(reason.GetCode().String(), "REASON_CODE_"), because(req, reason))
 			})
 			if err == nil && !allowed {
-				return denied{}
+				return answeredNo{}
 			}
 			return err
 		},
 	}
 	c.addFlags(cmd)
-	addTenantFlag(cmd, &req.Tenant)
+	c.addTenantFlag(cmd, &req.Tenant)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&req.Resource.Scopes, "scope", nil, "a `SCOPE` that the resource lies in, such as team:harvest (repeatable)")
 	flags.StringArrayVar(&req.Groups, "group", nil, "a `GROUP` that the subject is a member of, such as group:tier2 (repeatable)")

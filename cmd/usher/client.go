@@ -23,14 +23,19 @@ type client struct {
 }
 
 func (c *client) addFlags(cmd *cobra.Command) {
+	c.addConnectionFlags(cmd)
 	c.output = choice{word: "table", words: []string{"table", "json"}}
+	cmd.Flags().VarP(&c.output, "output", "o", "how to print the answer")
+	complete(cmd, "output", c.output.completion())
+}
+
+// addConnectionFlags is for commands that print in one way only.
+func (c *client) addConnectionFlags(cmd *cobra.Command) {
 	flags := pflag.NewFlagSet("client", pflag.ContinueOnError)
 	flags.StringVar(&c.address, "address", "127.0.0.1:7301", "where the server is: `HOST:PORT` or unix:///PATH")
 	flags.DurationVar(&c.timeout, "timeout", 10*time.Second, "how long to wait for each answer of the server")
 	fromEnvironment(flags)
 	cmd.Flags().AddFlagSet(flags)
-	cmd.Flags().VarP(&c.output, "output", "o", "how to print the answer")
-	complete(cmd, "output", c.output.completion())
 }
 
 // require makes flags of a command mandatory. It panics if there is no such flag.
@@ -42,9 +47,12 @@ func require(cmd *cobra.Command, names ...string) {
 	}
 }
 
-func addTenantFlag(cmd *cobra.Command, tenant *string) {
+func (c *client) addTenantFlag(cmd *cobra.Command, tenant *string) {
 	cmd.Flags().StringVar(tenant, "tenant", "", "the `TENANT`")
 	require(cmd, "tenant")
+	complete(cmd, "tenant", func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+		return c.completeTenant(cmd, nil, word)
+	})
 }
 
 // complete sets what a Tab offers for a flag. It panics if there is no such flag.
@@ -58,20 +66,27 @@ func complete(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
 func call[M proto.Message](cmd *cobra.Command, c *client,
 	ask func(context.Context, *grpc.ClientConn) (M, error), table func(io.Writer, M),
 ) error {
+	return c.connect(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+		answer, err := ask(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if c.output.word == "json" {
+			return writeJSON(cmd.OutOrStdout(), answer)
+		}
+		table(cmd.OutOrStdout(), answer)
+		return nil
+	})
+}
+
+// connect lets use have a connection to the server, and explains its error.
+func (c *client) connect(cmd *cobra.Command, use func(context.Context, *grpc.ClientConn) error) error {
 	conn, err := c.dial()
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	answer, err := ask(cmd.Context(), conn)
-	if err != nil {
-		return c.explain(err)
-	}
-	if c.output.word == "json" {
-		return writeJSON(cmd.OutOrStdout(), answer)
-	}
-	table(cmd.OutOrStdout(), answer)
-	return nil
+	return c.explain(use(cmd.Context(), conn))
 }
 
 // dial doesn't connect yet: the first call does.

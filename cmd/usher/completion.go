@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,44 @@ func (c *client) completeCatalog(cmd *cobra.Command, args []string, _ string) ([
 		all, _ := listCatalogs(ctx, conn)
 		for _, catalog := range all.GetCatalogs() {
 			names = append(names, catalog.GetName())
+		}
+		return names
+	})
+}
+
+// completeTenant offers the names of the tenants that the server has.
+func (c *client) completeTenant(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return c.offer(cmd, func(ctx context.Context, conn *grpc.ClientConn) (names []string) {
+		all, _ := listTenants(ctx, conn, &usherv1.ListTenantsRequest{})
+		for _, tenant := range all.GetTenants() {
+			names = append(names, tenant.GetName())
+		}
+		return names
+	})
+}
+
+// completeRole offers the roles of the tenant for the arguments at these places.
+func (c *client) completeRole(tenant *string, places ...int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if !slices.Contains(places, len(args)) || *tenant == "" {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return c.offerRoles(cmd, *tenant)
+	}
+}
+
+func (c *client) offerRoles(cmd *cobra.Command, tenant string) ([]string, cobra.ShellCompDirective) {
+	return c.offer(cmd, func(ctx context.Context, conn *grpc.ClientConn) (names []string) {
+		all, _ := usherv1.NewAdminServiceClient(conn).ListRoles(ctx, &usherv1.ListRolesRequest{
+			Tenant: tenant, By: &usherv1.ListRolesRequest_Operator{Operator: &usherv1.Operator{}},
+		})
+		for _, role := range all.GetRoles() {
+			if !role.GetIsDefault() {
+				names = append(names, role.GetName())
+			}
 		}
 		return names
 	})

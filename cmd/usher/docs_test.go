@@ -54,3 +54,10 @@ func readFile(t *testing.T, path string) string {
 	}
 	return string(content)
 }
+
+// TestTheBatchInTheDocsIsTheExample holds that docs/cli.md shows docs/examples/staff.yaml.
+func TestTheBatchInTheDocsIsTheExample(t *testing.T) {
+	if !strings.Contains(readFile(t, "../../docs/cli.md"), "```yaml\n"+readFile(t, "../../docs/examples/staff.yaml")+"```") {
+		t.Error("docs/cli.md shows another file")
+	}
+}

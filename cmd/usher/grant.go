@@ -7,17 +7,35 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
 
+// grant is a role that a subject is to hold.
+type grant struct {
+	interval
+	scope string
+}
+
+func (g *grant) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&g.scope, "scope", "", "the `SCOPE` that limits it, such as team:harvest (default: the tenant)")
+	g.interval.addFlags(cmd)
+}
+
+func (g *grant) act(args []string, now time.Time) (*usherv1.Act, error) {
+	starts, expires, err := g.parse("--", now)
+	if err != nil {
+		return nil, err
+	}
+	return &usherv1.Act{Act: &usherv1.Act_Grant{Grant: &usherv1.GrantAct{
+		Subject: args[0], Role: args[1], Scope: g.scope, StartsAt: starts, ExpiresAt: expires,
+	}}}, nil
+}
+
 func newGrant() *cobra.Command {
 	var (
-		c           client
-		b           behalf
-		req         = &usherv1.GrantRequest{}
-		from, until string
+		w writing
+		g grant
 	)
 	cmd := &cobra.Command{
 		Use:   "grant SUBJECT ROLE --tenant TENANT {--as ACTOR | --as-operator}",
@@ -29,60 +47,48 @@ given is then without a limit.`,
 		Example: `  usher grant user:ann@dealer.example advisor --tenant demo-dealer --scope team:parts \
       --as user:grace@dealer.example
   usher grant user:ben@dealer.example advisor --tenant demo-dealer --scope team:parts \
-      --until 2w --reason 'holiday cover' --as-operator`,
+      --until 2w --reason 'holiday cover' --as-operator
+  usher grant user:ben@dealer.example advisor --tenant demo-dealer --scope team:service \
+      --until 2h --dry-run --as user:grace@dealer.example`,
 		Args:              arguments("SUBJECT", "ROLE"),
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: w.completeRole(&w.tenant, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req.Subject, req.Role = args[0], args[1]
-			if err := setInterval(req, from, until, time.Now()); err != nil {
-				return err
-			}
-			actor, operator, err := b.by()
+			act, err := g.act(args, time.Now())
 			if err != nil {
 				return err
 			}
-			if operator != nil {
-				req.By = &usherv1.GrantRequest_Operator{Operator: operator}
-			} else {
-				req.By = &usherv1.GrantRequest_Actor{Actor: actor}
+			if err := w.refuseRelative(&g.interval); err != nil {
+				return err
 			}
-			return call(cmd, &c, func(ctx context.Context, conn *grpc.ClientConn) (*usherv1.GrantResponse, error) {
-				return usherv1.NewAdminServiceClient(conn).Grant(ctx, req)
-			}, writeGrant)
+			wanted := act.GetGrant()
+			req := &usherv1.GrantRequest{
+				Subject: wanted.Subject, Role: wanted.Role, Scope: wanted.Scope,
+				StartsAt: wanted.StartsAt, ExpiresAt: wanted.ExpiresAt,
+			}
+			return do(cmd, &w, req, func(ctx context.Context, admin usherv1.AdminServiceClient) (*usherv1.GrantResponse, error) {
+				return admin.Grant(ctx, req)
+			}, func(out io.Writer, resp *usherv1.GrantResponse) {
+				fmt.Fprintf(out, "%s  %s\n", outcome(resp.GetOutcome(), w.dryRun), holds(resp.GetAssignment()))
+			})
 		},
 	}
-	c.addFlags(cmd)
-	b.addFlags(cmd)
-	addTenantFlag(cmd, &req.Tenant)
-	flags := cmd.Flags()
-	flags.StringVar(&req.Scope, "scope", "", "the `SCOPE` that limits it, such as team:harvest (default: the tenant)")
-	flags.StringVar(&from, "from", "", "from when on, a `TIME` such as 2026-12-24T18:00:00Z (default: at once)")
-	flags.StringVar(&until, "until", "", "until when, a `TIME` or a duration such as 12h, 7d or 2w (default: without an end)")
-	flags.StringVar(&req.Justification, "reason", "", "why, a `TEXT` for the record")
+	w.addFlags(cmd)
+	w.addTenantFlag(cmd, &w.tenant)
+	addExpectFlag(cmd, &w.expect)
+	g.addFlags(cmd)
 	return cmd
 }
 
-func setInterval(req *usherv1.GrantRequest, from, until string, now time.Time) (err error) {
-	if req.StartsAt, err = parseInstant("--from", from); err != nil {
-		return err
-	}
-	start := now
-	if req.StartsAt != nil {
-		start = req.StartsAt.AsTime()
-	}
-	req.ExpiresAt, err = parseEnd("--until", until, start)
-	return err
+// holds says an assignment as a sentence.
+func holds(a *usherv1.Assignment) string {
+	return fmt.Sprintf("%s holds %s in %s (%s)", a.GetSubject(), a.GetRole(), place(a.GetScope()), held(a))
 }
 
-func writeGrant(w io.Writer, resp *usherv1.GrantResponse) {
-	a := resp.GetAssignment()
-	interval := ""
-	if a.GetStartsAt() != nil {
-		interval += ", from " + instant(a.GetStartsAt())
+// held says the state of an assignment and its limits.
+func held(a *usherv1.Assignment) string {
+	text := word(a.GetState(), "ASSIGNMENT_STATE_")
+	if when := limits(a.GetStartsAt(), a.GetExpiresAt()); when != "" {
+		text += ", " + when
 	}
-	if a.GetExpiresAt() != nil {
-		interval += ", until " + instant(a.GetExpiresAt())
-	}
-	fmt.Fprintf(w, "%s  %s holds %s in %s (%s%s)\n", word(resp.GetOutcome(), "OUTCOME_"),
-		a.GetSubject(), a.GetRole(), place(a.GetScope()), word(a.GetState(), "ASSIGNMENT_STATE_"), interval)
+	return text
 }

@@ -16,8 +16,14 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run returns the exit status: 0, or 2 for every kind of failure. 1 is left to a check
-// that was answered with deny, so that a script can't take a failure for an answer.
+// answeredNo is returned by a command that asks and was answered with no: a check with deny, a
+// verification with findings. It is no failure, but an exit status.
+type answeredNo struct{}
+
+func (answeredNo) Error() string { return "no" }
+
+// run returns the exit status: 0, or 2 for every kind of failure. 1 is left to answers, so
+// that a script can't take a failure for one.
 func run(args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -27,7 +33,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, denied{}):
+	case errors.Is(err, answeredNo{}):
 		return 1
 	}
 	fmt.Fprintln(stderr, "usher:", err)

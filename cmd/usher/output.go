@@ -17,16 +17,35 @@ import (
 // writeJSON writes the message for scripts: every field is there, lists as [] when empty,
 // and the same message always gives the same bytes, which protojson alone doesn't promise.
 func writeJSON(w io.Writer, m proto.Message) error {
-	compact, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
+	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
 	if err != nil {
 		return err
 	}
-	var text bytes.Buffer
-	if err := json.Indent(&text, compact, "", "  "); err != nil {
+	return writeIndented(w, text)
+}
+
+func writeIndented(w io.Writer, text []byte) error {
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, text, "", "  "); err != nil {
 		return err
 	}
-	text.WriteByte('\n')
-	_, err = text.WriteTo(w)
+	indented.WriteByte('\n')
+	_, err := indented.WriteTo(w)
+	return err
+}
+
+// writeJSONLine is writeJSON for messages that are printed one to a line.
+func writeJSONLine(w io.Writer, m proto.Message) error {
+	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, text); err != nil {
+		return err
+	}
+	line.WriteByte('\n')
+	_, err = line.WriteTo(w)
 	return err
 }
 
@@ -67,4 +86,32 @@ func place(scope string) string {
 		return "the tenant"
 	}
 	return scope
+}
+
+// limits says from when until when; "" if there are no limits.
+func limits(starts, expires *timestamppb.Timestamp) string {
+	var texts []string
+	if starts != nil {
+		texts = append(texts, "from "+instant(starts))
+	}
+	if expires != nil {
+		texts = append(texts, "until "+instant(expires))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// count says how many there are of something, such as "2 changes".
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprint(n, " ", noun)
+}
+
+// places is place for several scopes.
+func places(scopes []string) string {
+	if len(scopes) == 0 {
+		return place("")
+	}
+	return strings.Join(scopes, ", ")
 }

@@ -85,7 +85,8 @@ func (p *process) stop(signal os.Signal) int {
 // withoutSettings drops what would change the settings of the commands under test.
 func withoutSettings(environ []string) (kept []string) {
 	for _, pair := range environ {
-		if !strings.HasPrefix(pair, "USHER_") {
+		name, _, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, "USHER_") && name != "LANG" && !strings.HasPrefix(name, "LC_") {
 			kept = append(kept, pair)
 		}
 	}

@@ -4,18 +4,36 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
 
+// revocation is a role that a subject is no longer to hold.
+type revocation struct {
+	scope      string
+	everywhere bool
+}
+
+func (r *revocation) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&r.scope, "scope", "", "the `SCOPE` in which it is held (default: the tenant)")
+	flags.BoolVar(&r.everywhere, "everywhere", false, "wherever it is held, in the tenant and in every scope")
+	cmd.MarkFlagsMutuallyExclusive("scope", "everywhere")
+}
+
+func (r *revocation) act(args []string, _ time.Time) (*usherv1.Act, error) {
+	return &usherv1.Act{Act: &usherv1.Act_Revoke{Revoke: &usherv1.RevokeAct{
+		Subject: args[0], Role: args[1], Scope: r.scope, Everywhere: r.everywhere,
+	}}}, nil
+}
+
 func newRevoke() *cobra.Command {
 	var (
-		c   client
-		b   behalf
-		req = &usherv1.RevokeRequest{}
+		w writing
+		r revocation
 	)
 	cmd := &cobra.Command{
 		Use:   "revoke SUBJECT ROLE --tenant TENANT {--as ACTOR | --as-operator}",
@@ -26,31 +44,18 @@ with --everywhere all of them. It is effective on the next check.`,
       --as user:grace@dealer.example
   usher revoke user:ann@dealer.example advisor --tenant demo-dealer --everywhere --as-operator`,
 		Args:              arguments("SUBJECT", "ROLE"),
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: w.completeRole(&w.tenant, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req.Subject, req.Role = args[0], args[1]
-			actor, operator, err := b.by()
-			if err != nil {
-				return err
-			}
-			if operator != nil {
-				req.By = &usherv1.RevokeRequest_Operator{Operator: operator}
-			} else {
-				req.By = &usherv1.RevokeRequest_Actor{Actor: actor}
-			}
-			return call(cmd, &c, func(ctx context.Context, conn *grpc.ClientConn) (*usherv1.RevokeResponse, error) {
-				return usherv1.NewAdminServiceClient(conn).Revoke(ctx, req)
-			}, func(w io.Writer, resp *usherv1.RevokeResponse) { writeRevoke(w, req, resp) })
+			req := &usherv1.RevokeRequest{Subject: args[0], Role: args[1], Scope: r.scope, Everywhere: r.everywhere}
+			return do(cmd, &w, req, func(ctx context.Context, admin usherv1.AdminServiceClient) (*usherv1.RevokeResponse, error) {
+				return admin.Revoke(ctx, req)
+			}, func(out io.Writer, resp *usherv1.RevokeResponse) { writeRevoke(out, req, resp) })
 		},
 	}
-	c.addFlags(cmd)
-	b.addFlags(cmd)
-	addTenantFlag(cmd, &req.Tenant)
-	flags := cmd.Flags()
-	flags.StringVar(&req.Scope, "scope", "", "the `SCOPE` in which it is held (default: the tenant)")
-	flags.BoolVar(&req.Everywhere, "everywhere", false, "wherever it is held, in the tenant and in every scope")
-	flags.StringVar(&req.Justification, "reason", "", "why, a `TEXT` for the record")
-	cmd.MarkFlagsMutuallyExclusive("scope", "everywhere")
+	w.addFlags(cmd)
+	w.addTenantFlag(cmd, &w.tenant)
+	addExpectFlag(cmd, &w.expect)
+	r.addFlags(cmd)
 	return cmd
 }
 
@@ -60,11 +65,14 @@ func writeRevoke(w io.Writer, req *usherv1.RevokeRequest, resp *usherv1.RevokeRe
 		where = "anywhere"
 	}
 	fmt.Fprintf(w, "%s  %s does not hold %s %s\n",
-		word(resp.GetOutcome(), "OUTCOME_"), req.GetSubject(), req.GetRole(), where)
+		outcome(resp.GetOutcome(), req.GetValidateOnly()), req.GetSubject(), req.GetRole(), where)
 	if len(resp.GetRemaining()) == 0 {
 		fmt.Fprintln(w, "nothing else is held")
 		return
 	}
 	fmt.Fprintln(w, "still held:")
 	writeAssignments(w, resp.GetRemaining())
+	if more := int(resp.GetRemainingCount()) - len(resp.GetRemaining()); more > 0 {
+		fmt.Fprintf(w, "and %d more: 'usher assignments --subject %s' lists all\n", more, req.GetSubject())
+	}
 }

@@ -16,7 +16,7 @@ func newRoot() *cobra.Command {
 
 'usher serve' runs the server; the other commands call one, at --address or
 USHER_ADDRESS. They exit with 0, or with 2 when something went wrong; 'usher check'
-exits with 1 when the answer is deny.`,
+exits with 1 when the answer is deny, 'usher audit verify' when it has found something.`,
 		Example: `  usher serve --demo --data-dir /tmp/usher-demo
   usher tenant list
   usher check user:ann@dealer.example view ticket/4711 --tenant demo-dealer --scope team:harvest`,
@@ -37,7 +37,8 @@ exits with 1 when the answer is deny.`,
 	root.AddCommand(
 		newServe(),
 		newCheck(),
-		newGrant(), newRevoke(), newAssignments(),
+		newGrant(), newRevoke(), newRole(), newRemove(), newApply(), newPreview(), newAssignments(),
+		newChanges(), newDiff(), newAudit(), newErase(),
 		newToggle(), newTenant(), newCatalog(),
 		newVersion(),
 	)

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -15,12 +17,18 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"usher": main})
 }
 
-// TestScripts runs the sessions in testdata. Beside testscript's own commands they have:
+// TestScripts runs the sessions in testdata. REPOSITORY is the root of the repository. Beside
+// testscript's own commands they have:
 //
 //	server [FLAG...]   starts a server on $WORK/data, and sets USHER_ADDRESS and HTTP
 //	sigterm            ends it, which has to give exit status 0
 //	exits N COMMAND... runs a command that has to end with that exit status
+//	envfile FILE       sets the variables of a file, each NAME=VALUE on a line
 func TestScripts(t *testing.T) {
+	repository, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata",
 		RequireUniqueNames: true,
@@ -28,8 +36,10 @@ func TestScripts(t *testing.T) {
 			"server":  scriptServer,
 			"sigterm": scriptSigterm,
 			"exits":   scriptExits,
+			"envfile": scriptEnvfile,
 		},
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("REPOSITORY", repository)
 			env.Values[runningKey{}] = &runningServer{}
 			return nil
 		},
@@ -77,5 +87,18 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit status is %d, want %d", got, want)
+	}
+}
+
+func scriptEnvfile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: envfile FILE")
+	}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		name, value, found := strings.Cut(strings.TrimSpace(line), "=")
+		if !found {
+			ts.Fatalf("%q is no NAME=VALUE", line)
+		}
+		ts.Setenv(name, value)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
 
 // explain turns the error of a call into text that says what is wrong, where, and what to
@@ -48,6 +50,7 @@ func reasonOf(details []any) string {
 // textOf returns the lines that say what is wrong and what to do. The message of a status
 // says it all in one line, for logs; what is in the details, too, gets lines of its own.
 func textOf(message string, details []any) []string {
+	remedy, inEnglish := remedyOf(details)
 	var more []string
 	for _, detail := range details {
 		switch detail := detail.(type) {
@@ -56,11 +59,31 @@ func textOf(message string, details []any) []string {
 		case *errdetails.PreconditionFailure:
 			for _, v := range detail.GetViolations() {
 				message = strings.TrimSuffix(message, ": "+v.GetDescription())
-				more = append(more, "  remedy: "+v.GetDescription())
+				switch {
+				case v.GetType() == "CATALOG_CONFLICTS":
+					more = append(more, fmt.Sprintf("  in the way: %s: %s", strings.Replace(v.GetSubject(), "/", " ", 1), v.GetDescription()))
+				case v.GetDescription() != inEnglish:
+					more = append(more, "  remedy: "+v.GetDescription())
+				}
 			}
 		}
 	}
+	if remedy != "" {
+		message = strings.TrimSuffix(message, ": "+inEnglish)
+		more = append(more, "  remedy: "+remedy)
+	}
 	return append([]string{message}, more...)
+}
+
+// remedyOf returns what a refusal says to do instead: in the language of the reader, and in
+// English, which is what the other details say.
+func remedyOf(details []any) (text, inEnglish string) {
+	for _, detail := range details {
+		if remedy, ok := detail.(*usherv1.Remedy); ok {
+			return inReadersLanguage(remedy.GetTexts()), remedy.GetTexts()["en"]
+		}
+	}
+	return "", ""
 }
 
 func faultsOf(message string, violations []*errdetails.BadRequest_FieldViolation) []string {

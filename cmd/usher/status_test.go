@@ -8,9 +8,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+
+	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
 
 func TestExplain(t *testing.T) {
+	t.Setenv("LC_ALL", "de_AT.UTF-8")
 	info := func(reason string) *errdetails.ErrorInfo {
 		return &errdetails.ErrorInfo{Domain: "usher", Reason: reason}
 	}
@@ -35,6 +38,16 @@ func TestExplain(t *testing.T) {
 		{"a rule", withDetails(codes.FailedPrecondition, "she is the last: grant it first", info("LAST_HOLDER"),
 			&errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Description: "grant it first"}}}),
 			"she is the last\n  remedy: grant it first\n  code: FAILED_PRECONDITION LAST_HOLDER"},
+		{"a remedy in the language of the reader", withDetails(codes.FailedPrecondition, "she is the last: grant it first", info("LAST_HOLDER"),
+			&errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Description: "grant it first"}}},
+			protoadapt.MessageV1Of(&usherv1.Remedy{Texts: map[string]string{"en": "grant it first", "de": "erst vergeben"}})),
+			"she is the last\n  remedy: erst vergeben\n  code: FAILED_PRECONDITION LAST_HOLDER"},
+		{"conflicts with another catalog", withDetails(codes.FailedPrecondition, "it would not allow this", info("CATALOG_CONFLICTS"),
+			&errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{
+				{Type: "CATALOG_CONFLICTS", Subject: "subject/user:a/b", Description: "there is no role"},
+				{Type: "CATALOG_CONFLICTS", Subject: "toggle/x", Description: "it is locked"}}}),
+			"it would not allow this\n  in the way: subject user:a/b: there is no role\n  in the way: toggle x: it is locked\n" +
+				"  code: FAILED_PRECONDITION CATALOG_CONFLICTS"},
 		{"the store fails", withDetails(codes.Unavailable, "the store is unavailable", info("STORE_UNAVAILABLE")),
 			"the store is unavailable\n  code: UNAVAILABLE STORE_UNAVAILABLE"},
 		{"no details", status.Error(codes.Internal, "boom"), "boom\n  code: INTERNAL"},

@@ -14,11 +14,11 @@ import (
 func newTenant() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tenant",
-		Short: "Create and list the tenants of the installation",
+		Short: "Create, list, change and delete the tenants of the installation",
 		Example: `  usher tenant create acme --catalog liveagent --first-administrator user:mia@acme.example
   usher tenant list`,
 	}
-	cmd.AddCommand(newTenantCreate(), newTenantList(), newTenantShow())
+	cmd.AddCommand(newTenantCreate(), newTenantList(), newTenantShow(), newTenantUpdate(), newTenantDelete(), newTenantPrimary())
 	return cmd
 }
 
@@ -58,27 +58,43 @@ func newTenantCreate() *cobra.Command {
 }
 
 func newTenantList() *cobra.Command {
-	var c client
+	var (
+		c   client
+		req = &usherv1.ListTenantsRequest{}
+	)
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List the tenants of the installation",
-		Example: `  usher tenant list`,
-		Args:    arguments(),
+		Use:   "list",
+		Short: "List the tenants of the installation",
+		Example: `  usher tenant list
+  usher tenant list --deleted`,
+		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			table := writeTenants
+			if req.Deleted {
+				table = writeDeletedTenants
+			}
 			return call(cmd, &c, func(ctx context.Context, conn *grpc.ClientConn) (*usherv1.ListTenantsResponse, error) {
-				operator := usherv1.NewOperatorServiceClient(conn)
-				all := &usherv1.ListTenantsResponse{}
-				err := allPages(func(token string) (string, error) {
-					page, err := operator.ListTenants(ctx, &usherv1.ListTenantsRequest{PageSize: 1000, PageToken: token})
-					all.Tenants = append(all.Tenants, page.GetTenants()...)
-					return page.GetNextPageToken(), err
-				})
-				return all, err
-			}, func(w io.Writer, all *usherv1.ListTenantsResponse) { writeTenants(w, all.GetTenants()) })
+				return listTenants(ctx, conn, req)
+			}, func(w io.Writer, all *usherv1.ListTenantsResponse) { table(w, all.GetTenants()) })
 		},
 	}
 	c.addFlags(cmd)
+	cmd.Flags().BoolVar(&req.Deleted, "deleted", false, "only those that have been deleted, with their ids")
 	return cmd
+}
+
+// listTenants returns all pages as one.
+func listTenants(ctx context.Context, conn *grpc.ClientConn, req *usherv1.ListTenantsRequest) (*usherv1.ListTenantsResponse, error) {
+	operator := usherv1.NewOperatorServiceClient(conn)
+	all := &usherv1.ListTenantsResponse{}
+	req.PageSize = 1000
+	err := allPages(func(token string) (string, error) {
+		req.PageToken = token
+		page, err := operator.ListTenants(ctx, req)
+		all.Tenants = append(all.Tenants, page.GetTenants()...)
+		return page.GetNextPageToken(), err
+	})
+	return all, err
 }
 
 func newTenantShow() *cobra.Command {
@@ -88,7 +104,7 @@ func newTenantShow() *cobra.Command {
 		Short:             "Show a tenant",
 		Example:           `  usher tenant show demo-dealer`,
 		Args:              arguments("TENANT"),
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: c.completeTenant,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return call(cmd, &c, func(ctx context.Context, conn *grpc.ClientConn) (*usherv1.GetTenantResponse, error) {
 				return usherv1.NewOperatorServiceClient(conn).GetTenant(ctx, &usherv1.GetTenantRequest{Tenant: args[0]})
@@ -105,8 +121,19 @@ func writeTenants(w io.Writer, tenants []*usherv1.Tenant) {
 	var rows [][]string
 	for _, t := range tenants {
 		rows = append(rows, []string{
-			t.GetName(), t.GetCatalog(), fmt.Sprint(t.GetCatalogVersion()), instant(t.GetCreatedAt()),
+			t.GetName(), t.GetCatalog(), fmt.Sprint(t.GetCatalogVersion()), instant(t.GetCreatedAt()), dash(t.GetPrimaryAdministrator()),
 		})
 	}
-	writeTable(w, "TENANT CATALOG VERSION CREATED", rows)
+	writeTable(w, "TENANT CATALOG VERSION CREATED PRIMARY_ADMINISTRATOR", rows)
+}
+
+func writeDeletedTenants(w io.Writer, tenants []*usherv1.Tenant) {
+	var rows [][]string
+	for _, t := range tenants {
+		rows = append(rows, []string{
+			fmt.Sprint(t.GetId()), t.GetName(), t.GetCatalog(), fmt.Sprint(t.GetCatalogVersion()),
+			instant(t.GetCreatedAt()), instant(t.GetDeletedAt()),
+		})
+	}
+	writeTable(w, "ID TENANT CATALOG VERSION CREATED DELETED", rows)
 }

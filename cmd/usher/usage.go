@@ -30,12 +30,17 @@ func isUsage(err error) bool {
 	return ok
 }
 
-// arguments demands exactly the named arguments, and says which are missing.
+// arguments demands the named arguments and no others, and says which are missing. The last
+// ones may be optional: "[ROLE]".
 func arguments(names ...string) cobra.PositionalArgs {
+	required := len(names)
+	for required > 0 && strings.HasPrefix(names[required-1], "[") {
+		required--
+	}
 	return func(_ *cobra.Command, args []string) error {
 		switch {
-		case len(args) < len(names):
-			return usagef("missing %s", strings.Join(names[len(args):], " "))
+		case len(args) < required:
+			return usagef("missing %s", strings.Join(names[len(args):required], " "))
 		case len(args) > len(names):
 			return usagef("unexpected argument %q", args[len(names)])
 		}
@@ -59,6 +64,23 @@ func (c *choice) Set(word string) error {
 		return fmt.Errorf("it is one of %s", strings.Join(c.words, ", "))
 	}
 	c.word = word
+	return nil
+}
+
+// choices is the value of a flag that takes one of a few words, and may be repeated.
+type choices struct {
+	choice
+	chosen []string
+}
+
+func (c *choices) String() string { return strings.Join(c.chosen, ",") }
+
+// Set is called by the flag parser, once for each word.
+func (c *choices) Set(word string) error {
+	if err := c.choice.Set(word); err != nil {
+		return err
+	}
+	c.chosen = append(c.chosen, word)
 	return nil
 }
 

@@ -117,10 +117,9 @@ type reach struct {
 
 // transition is a change of role that is refused.
 type transition struct {
-	from        *role
-	to          *role // nil: any other role, or none
-	operatorMay bool
-	remedy      string
+	source *catalogv1.Transition
+	from   *role
+	to     *role // nil: any other role, or none
 }
 
 // Ref is the catalog's name and version.
@@ -133,6 +132,16 @@ func (c *Catalog) Message() *catalogv1.Catalog { return c.source }
 
 // ProtectedRole is the name of the role of which a tenant always keeps a holder.
 func (c *Catalog) ProtectedRole() string { return c.protectedRole.name }
+
+// AdvisoryLimit is how many holders of a role the catalog advises at most, or nil.
+func (c *Catalog) AdvisoryLimit(role string) *catalogv1.AdvisoryLimit {
+	limits := c.source.GetAdministration().GetAdvisoryLimits()
+	i := slices.IndexFunc(limits, func(l *catalogv1.AdvisoryLimit) bool { return l.GetRole() == role })
+	if i < 0 {
+		return nil
+	}
+	return limits[i]
+}
 
 // CheckRole returns an *UnknownNameError if the catalog has no such role.
 func (c *Catalog) CheckRole(field, name string) error {

@@ -280,21 +280,33 @@ func (c *compiler) compileAdministration() {
 		r.exclusive = true
 	}
 	for i, t := range in.GetRefusedTransitions() {
-		path := "administration." + at("refused_transitions", i)
-		c.titles(path+".remedy", t.GetRemedy())
-		compiled := transition{
-			from:        c.roleNamed(path+".from", t.GetFrom()),
-			operatorMay: t.GetOperatorMay(),
-			remedy:      t.GetRemedy()["en"],
-		}
-		if t.GetTo() != "" {
-			compiled.to = c.roleNamed(path+".to", t.GetTo())
-			if t.GetTo() == t.GetFrom() {
-				c.fault(path+".to", faultTransition, "from and to are the same role: leave out `to` for any change, or name another role")
-			}
-		}
-		c.out.transitions = append(c.out.transitions, compiled)
+		c.compileTransition("administration."+at("refused_transitions", i), t)
 	}
+	for i, limit := range in.GetAdvisoryLimits() {
+		path := "administration." + at("advisory_limits", i)
+		c.titles(path+".warning", limit.GetWarning())
+		if c.roleNamed(path+".role", limit.GetRole()) != nil {
+			c.unique(c.out.AdvisoryLimit(limit.GetRole()) != limit, path+".role", "advisory limits of the role", limit.GetRole())
+		}
+	}
+}
+
+func (c *compiler) compileTransition(path string, t *catalogv1.Transition) {
+	c.titles(path+".remedy", t.GetRemedy())
+	compiled := transition{source: t, from: c.roleNamed(path+".from", t.GetFrom())}
+	if t.GetTo() != "" {
+		compiled.to = c.roleNamed(path+".to", t.GetTo())
+		if t.GetTo() == t.GetFrom() {
+			c.fault(path+".to", faultTransition, "from and to are the same role: leave out `to` for any change, or name another role")
+		}
+	}
+	if request := t.GetSupportRequest(); request != nil {
+		c.roleNamed(path+".support_request.filed_by", request.GetFiledBy())
+		if t.GetInviteAgain() {
+			c.fault(path+".invite_again", faultTransition, "the remedy is a support request or a new invitation: keep support_request or invite_again")
+		}
+	}
+	c.out.transitions = append(c.out.transitions, compiled)
 }
 
 func (c *compiler) roleNamed(path, name string) *role {

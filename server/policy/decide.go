@@ -89,6 +89,7 @@ type Question struct {
 	// permission is the one that is asked for. It is nil until the names in the resource
 	// have been checked.
 	permission *permission
+	recheckBy  time.Time // the same for all actions
 }
 
 // Decide answers for an action of the resource's type. The error is an
@@ -107,7 +108,7 @@ func (q *Question) decide(action string, d *Decision) error {
 	best := q.best()
 	d.Allow = best.rank == rankGranted
 	q.explain(best, &d.Reason)
-	d.RecheckBy = recheckBy(q.holders)
+	d.RecheckBy = q.recheckBy
 	return nil
 }
 
@@ -130,6 +131,7 @@ func (q *Question) ask(action string) error {
 		if err := catalog.checkNames(of, r); err != nil {
 			return err
 		}
+		q.recheckBy = recheckBy(q.holders)
 	}
 	q.permission = p
 	return nil

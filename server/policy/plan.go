@@ -29,7 +29,8 @@ type Subject struct {
 	// Held are all of its assignments, ended ones included.
 	Held []store.Assignment
 	// OthersKeep is whether another subject keeps the protected role. It is looked
-	// at only if the administered role is the protected one.
+	// at only if the subject keeps it itself, and an assignment of it is taken away or
+	// gets another interval.
 	OthersKeep bool
 }
 
@@ -42,54 +43,29 @@ const MaxAssignments = 10_000
 func (t *Table) PlanGrant(actor Actor, s Subject, grant store.Assignment, now time.Time) ([]store.Change, error) {
 	r := t.catalog.rolesByName[grant.Role]
 	live := s.live(now)
-	old, exists := find(live, grant.AssignmentKey)
-	shortens := exists && !grant.CoversFrom(now, old.Interval)
+	held := byKey(live)
+	given := []store.Assignment{grant}
+	shortened := shortenedBy(given, held, now)
 
 	if err := t.authorize(actor, grantAction, r, grant.Scope); err != nil {
 		return nil, err
 	}
-	if shortens {
-		if err := t.authorizeRevoke(actor, r, []store.Assignment{old}); err != nil {
-			return nil, err
-		}
-	}
-	if err := t.checkAssignable(actor, s, r, grant.Scope); err != nil {
+	if err := t.authorizeRevoke(actor, r, shortened); err != nil {
 		return nil, err
 	}
-	if shortens {
-		if err := t.checkTakingAway(actor, r); err != nil {
-			return nil, err
-		}
-	}
-	if err := t.checkExclusive(actor, live, r, grant); err != nil {
+	if err := checkOwnRoles(actor, s.Name); err != nil {
 		return nil, err
 	}
-	if exists && old.Interval.Equal(grant.Interval) {
-		return nil, nil
+	if err := r.checkAssignable(s.Name, grant.Scope); err != nil {
+		return nil, err
 	}
-	if t.keeps(old, now) && !t.keeps(grant, now) && !s.OthersKeep {
-		return nil, t.lastHolder(s.Name)
+	if err := t.checkShortened(actor, r, shortened); err != nil {
+		return nil, err
 	}
-	if !exists && len(live) >= MaxAssignments {
-		return nil, tooManyAssignments(s.Name)
+	if err := t.checkExclusive(actor, live, r, grant.Interval); err != nil {
+		return nil, err
 	}
-	changes := []store.Change{store.SetAssignment{Tenant: s.Tenant, Assignment: grant}}
-	if len(s.Held) >= MaxAssignments {
-		changes = append(changes, s.clearEnded(grant.AssignmentKey, now)...)
-	}
-	return changes, nil
-}
-
-// clearEnded removes the assignments that have ended, to make room; not the one that is
-// granted anew.
-func (s Subject) clearEnded(granted store.AssignmentKey, now time.Time) []store.Change {
-	var changes []store.Change
-	for _, a := range s.Held {
-		if a.Ended(now) && a.AssignmentKey != granted {
-			changes = append(changes, store.RemoveAssignment{Tenant: s.Tenant, Key: a.AssignmentKey})
-		}
-	}
-	return changes
+	return t.exchange(s, held, nil, given, now)
 }
 
 // PlanRevoke answers what has to be written so that the subject no longer holds the
@@ -97,9 +73,13 @@ func (s Subject) clearEnded(granted store.AssignmentKey, now time.Time) []store.
 // already. The error is a *Refusal.
 func (t *Table) PlanRevoke(actor Actor, s Subject, roleName, scope string, everywhere bool, now time.Time) ([]store.Change, error) {
 	r := t.catalog.rolesByName[roleName]
-	held := slices.DeleteFunc(s.live(now), func(a store.Assignment) bool { return a.Role != roleName })
-	var taken []store.Assignment
-	for _, a := range held {
+	live := s.live(now)
+	var ofRole, taken []store.Assignment
+	for _, a := range live {
+		if a.Role != roleName {
+			continue
+		}
+		ofRole = append(ofRole, a)
 		if everywhere || a.Scope == scope {
 			taken = append(taken, a)
 		}
@@ -116,22 +96,15 @@ func (t *Table) PlanRevoke(actor Actor, s Subject, roleName, scope string, every
 		return nil, err
 	}
 	if len(taken) == 0 {
-		if scope == "" && len(held) > 0 {
-			return nil, heldInScopes(s.Name, held)
+		if scope == "" && len(ofRole) > 0 {
+			return nil, heldInScopes(s.Name, ofRole)
 		}
 		return nil, nil
 	}
-	if err := t.checkTakingAway(actor, r); err != nil {
+	if err := t.checkTransition(actor, r, nil); err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(taken, func(a store.Assignment) bool { return t.keeps(a, now) }) && !s.OthersKeep {
-		return nil, t.lastHolder(s.Name)
-	}
-	changes := make([]store.Change, len(taken))
-	for i, a := range taken {
-		changes[i] = store.RemoveAssignment{Tenant: s.Tenant, Key: a.AssignmentKey}
-	}
-	return changes, nil
+	return t.exchange(s, byKey(live), taken, nil, now)
 }
 
 // PlanToggle answers what has to be written so that the toggle stands as asked. No
@@ -153,39 +126,81 @@ func (t *Table) PlanToggle(actor Actor, tenant store.TenantID, name string, on b
 	return []store.Change{store.SetToggle{Tenant: tenant, Toggle: name, On: on}}, nil
 }
 
-// PlanFirstAdministrator answers with the assignment of a new tenant's first
-// administrator, whose tenant is 0: the one that is created with it. The error is a
-// *Refusal.
-func (c *Catalog) PlanFirstAdministrator(subject string) (store.Change, error) {
-	r := c.protectedRole
-	if !r.holders[typeOf(subject)] || typeOf(subject) != userType {
-		return nil, notAssignableToHolder(r, subject, []string{userType})
-	}
-	return store.SetAssignment{Assignment: store.Assignment{
-		AssignmentKey: store.AssignmentKey{Subject: subject, Role: r.name},
-	}}, nil
-}
-
-// Keeps reports whether an assignment counts for the rule that a tenant keeps a holder
-// of the protected role: of a user, in the tenant, in force now, without an end.
-func (c *Catalog) Keeps(a store.Assignment, now time.Time) bool {
-	return a.Role == c.protectedRole.name && a.Scope == "" && typeOf(a.Subject) == userType &&
-		a.Contains(now) && a.End.IsZero()
-}
-
-func (t *Table) keeps(a store.Assignment, now time.Time) bool { return t.catalog.Keeps(a, now) }
-
 // live returns a copy of the assignments that have not ended.
 func (s Subject) live(now time.Time) []store.Assignment {
 	return slices.DeleteFunc(slices.Clone(s.Held), func(a store.Assignment) bool { return a.Ended(now) })
 }
 
-func find(assignments []store.Assignment, key store.AssignmentKey) (store.Assignment, bool) {
-	i := slices.IndexFunc(assignments, func(a store.Assignment) bool { return a.AssignmentKey == key })
-	if i < 0 {
-		return store.Assignment{}, false
+func byKey(assignments []store.Assignment) map[store.AssignmentKey]store.Interval {
+	all := make(map[store.AssignmentKey]store.Interval, len(assignments))
+	for _, a := range assignments {
+		all[a.AssignmentKey] = a.Interval
 	}
-	return assignments[i], true
+	return all
+}
+
+// shortenedBy returns those of the held assignments of which something that is left from
+// now on would be lost, because the given ones replace their intervals.
+func shortenedBy(given []store.Assignment, held map[store.AssignmentKey]store.Interval, now time.Time) []store.Assignment {
+	var shortened []store.Assignment
+	for _, a := range given {
+		if old, exists := held[a.AssignmentKey]; exists && !a.CoversFrom(now, old) {
+			shortened = append(shortened, a)
+		}
+	}
+	return shortened
+}
+
+// exchange answers with the changes by which the subject loses some of what it holds and
+// is given something else, or other intervals. It checks the rules about what there is in
+// the end, and it changes held, which are the subject's assignments that have not ended.
+func (t *Table) exchange(s Subject, held map[store.AssignmentKey]store.Interval, taken, given []store.Assignment, now time.Time) ([]store.Change, error) {
+	before, kept := len(held), t.keepsOne(held, now)
+	var changes []store.Change
+	for _, a := range taken {
+		delete(held, a.AssignmentKey)
+		changes = append(changes, store.RemoveAssignment{Tenant: s.Tenant, Key: a.AssignmentKey})
+	}
+	for _, a := range given {
+		if old, exists := held[a.AssignmentKey]; exists && old.Equal(a.Interval) {
+			continue
+		}
+		held[a.AssignmentKey] = a.Interval
+		changes = append(changes, store.SetAssignment{Tenant: s.Tenant, Assignment: a})
+	}
+	switch ended := len(s.Held) - before; {
+	case len(changes) == 0:
+		return nil, nil
+	case kept && !t.keepsOne(held, now) && !s.OthersKeep:
+		return nil, t.lastHolder(s.Name)
+	case len(held) > max(before, MaxAssignments):
+		return nil, tooManyAssignments(s.Name)
+	case len(held)+ended > MaxAssignments:
+		changes = append(changes, s.clearEnded(held, now)...)
+	}
+	return changes, nil
+}
+
+// keepsOne reports whether one of a subject's assignments keeps the protected role.
+func (t *Table) keepsOne(held map[store.AssignmentKey]store.Interval, now time.Time) bool {
+	for key, interval := range held {
+		if t.catalog.Keeps(store.Assignment{AssignmentKey: key, Interval: interval}, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// clearEnded removes the assignments that have ended, to make room; not one that is
+// granted anew.
+func (s Subject) clearEnded(held map[store.AssignmentKey]store.Interval, now time.Time) []store.Change {
+	var changes []store.Change
+	for _, a := range s.Held {
+		if _, again := held[a.AssignmentKey]; a.Ended(now) && !again {
+			changes = append(changes, store.RemoveAssignment{Tenant: s.Tenant, Key: a.AssignmentKey, Cleared: true})
+		}
+	}
+	return changes
 }
 
 // authorize asks whether the actor may grant or revoke a role in a scope.
@@ -197,7 +212,7 @@ func (t *Table) authorize(actor Actor, action string, r *role, scope string) err
 	if d.Allow {
 		return nil
 	}
-	return notAllowed(actor, fmt.Sprintf("%s the role %q%s", action, r.name, inScope(scope)), d.Reason)
+	return notAllowedFor(actor, action, r, scope, d.Reason)
 }
 
 // authorizeRevoke asks whether the actor may revoke each of the assignments of a role.
@@ -212,7 +227,7 @@ func (t *Table) authorizeRevoke(actor Actor, r *role, assignments []store.Assign
 		mayOthers := slices.ContainsFunc(t.catalog.roles, func(other *role) bool {
 			return t.may(actor, revokeAction, other, a.Scope).Allow
 		})
-		if refusal := t.checkTakingAway(actor, r); mayOthers && refusal != nil {
+		if refusal := t.checkTransition(actor, r, nil); mayOthers && refusal != nil {
 			return refusal
 		}
 		return err
@@ -246,50 +261,58 @@ func checkOwnRoles(actor Actor, subject string) error {
 }
 
 // checkAssignable refuses what the catalog lets nobody hold.
-func (t *Table) checkAssignable(actor Actor, s Subject, r *role, scope string) error {
-	if err := checkOwnRoles(actor, s.Name); err != nil {
-		return err
-	}
+func (r *role) checkAssignable(subject, scope string) error {
 	switch {
-	case r == t.catalog.defaultRole:
+	case r == r.catalog.defaultRole:
 		return notAssignable(r)
-	case !r.holders[typeOf(s.Name)]:
-		return notAssignableToHolder(r, s.Name, keys(r.holders))
+	case !r.holders[typeOf(subject)]:
+		return notAssignableToHolder(r, subject, keys(r.holders))
 	case scope != "" && !r.heldIn[typeOf(scope)]:
 		return notAssignableInScope(r, scope)
 	}
 	return nil
 }
 
-// checkTakingAway refuses to take a role away from somebody where a transition from it
-// to any other role, or none, is refused.
-func (t *Table) checkTakingAway(actor Actor, r *role) error {
+// checkTransition refuses to take a role away from somebody who is to have another one
+// instead (nil, or the role itself: none) where the catalog refuses that transition.
+func (t *Table) checkTransition(actor Actor, from, to *role) error {
+	if to == from {
+		to = nil
+	}
 	for _, transition := range t.catalog.transitions {
-		if transition.from == r && transition.to == nil && transition.binds(actor) {
-			return transitionRefused(transition, nil)
+		if transition.from == from && (transition.to == nil || transition.to == to) && transition.binds(actor) {
+			return transitionRefused(transition, to)
 		}
 	}
 	return nil
 }
 
+// checkShortened refuses to shorten assignments of a role that can't be taken away.
+func (t *Table) checkShortened(actor Actor, r *role, shortened []store.Assignment) error {
+	if len(shortened) == 0 {
+		return nil
+	}
+	return t.checkTransition(actor, r, nil)
+}
+
 // checkExclusive refuses a second exclusive role at the same time.
-func (t *Table) checkExclusive(actor Actor, live []store.Assignment, r *role, grant store.Assignment) error {
+func (t *Table) checkExclusive(actor Actor, live []store.Assignment, r *role, interval store.Interval) error {
 	if !r.exclusive {
 		return nil
 	}
 	for _, a := range live {
 		other := t.catalog.rolesByName[a.Role]
-		if other == nil || !other.exclusive || other == r || !a.Overlaps(grant.Interval) {
+		if other == nil || !other.exclusive || other == r || !a.Overlaps(interval) {
 			continue
 		}
-		for _, transition := range t.catalog.transitions {
-			if transition.from == other && (transition.to == nil || transition.to == r) && transition.binds(actor) {
-				return transitionRefused(transition, r)
-			}
+		if err := t.checkTransition(actor, other, r); err != nil {
+			return err
 		}
 		return oneRoleOnly(r, a)
 	}
 	return nil
 }
 
-func (tr transition) binds(actor Actor) bool { return !actor.Operator || !tr.operatorMay }
+func (tr transition) binds(actor Actor) bool {
+	return !actor.Operator || !tr.source.GetOperatorMay()
+}

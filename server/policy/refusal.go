@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,8 +17,17 @@ type Refusal struct {
 	About string
 	// Text says what stands against the act.
 	Text string
-	// Remedy says what to do instead.
+	// Remedy says what to do instead, in English.
 	Remedy string
+	// Kind is what kind of remedy it is.
+	Kind RemedyKind
+	// Remedies say what to do instead, by language (BCP 47 tag): in English, German and
+	// French, or what the catalog has.
+	Remedies map[string]string
+	// Fields are what a support request has to say, and FiledBy the role of those who may
+	// file it; for the kind FileRequest only.
+	Fields  []string
+	FiledBy string
 }
 
 func (r *Refusal) Error() string { return r.Text + ": " + r.Remedy }
@@ -34,70 +44,63 @@ const (
 	NotAssignableToHolder RefusalCode = "NOT_ASSIGNABLE_TO_HOLDER"
 	NotAssignableInScope  RefusalCode = "NOT_ASSIGNABLE_IN_SCOPE"
 	HeldInScopes          RefusalCode = "HELD_IN_SCOPES"
+	NotHeld               RefusalCode = "NOT_HELD"
 	TransitionRefused     RefusalCode = "TRANSITION_REFUSED"
 	OneRoleOnly           RefusalCode = "ONE_ROLE_ONLY"
 	LastHolder            RefusalCode = "LAST_HOLDER"
 	TooManyAssignments    RefusalCode = "TOO_MANY_ASSIGNMENTS"
 	ToggleLocked          RefusalCode = "TOGGLE_LOCKED"
+	NoPrimary             RefusalCode = "NO_PRIMARY"
+	NotAHolder            RefusalCode = "NOT_A_HOLDER"
 )
 
-func notAllowed(actor Actor, act string, why Reason) error {
+// refuse makes a Refusal. The role and the types are what the remedy is about, if it is
+// about any.
+func refuse(code RefusalCode, about, text string, m remedy, role string, types ...string) *Refusal {
+	remedies := m.fill(role, types)
+	return &Refusal{Code: code, About: about, Text: text, Remedy: remedies["en"], Kind: m.kind, Remedies: remedies}
+}
+
+func notAllowed(actor Actor, act string, why Reason) *Refusal {
 	because := "no role that they hold gives the permission"
 	if why.Role != "" {
 		because = fmt.Sprintf("the role %q does not give the permission for it", why.Role)
 	}
-	return &Refusal{
-		Code:   ActorNotAllowed,
-		About:  "actor/" + actor.Subject,
-		Text:   fmt.Sprintf("%s may not %s: %s", actor.Subject, act, because),
-		Remedy: "let somebody do it whose role may, or the operator",
-	}
+	return refuse(ActorNotAllowed, "actor/"+actor.Subject,
+		fmt.Sprintf("%s may not %s: %s", actor.Subject, act, because), remedyAllowed, "")
 }
 
-func ownRoles(subject string) error {
-	return &Refusal{
-		Code:   OwnRoles,
-		About:  "subject/" + subject,
-		Text:   "nobody changes their own roles, nor those of a group that they are in",
-		Remedy: "let another administrator do it",
-	}
+func notAllowedFor(actor Actor, action string, r *role, scope string, why Reason) *Refusal {
+	return notAllowed(actor, fmt.Sprintf("%s the role %q%s", action, r.name, inScope(scope)), why)
 }
 
-func notAssignable(r *role) error {
-	return &Refusal{
-		Code:   NotAssignable,
-		About:  "role/" + r.name,
-		Text:   fmt.Sprintf("%q is the role of everybody who holds no other one, and is never granted", r.name),
-		Remedy: "revoke the subject's other roles instead",
-	}
+func ownRoles(subject string) *Refusal {
+	return refuse(OwnRoles, "subject/"+subject,
+		"nobody changes their own roles, nor those of a group that they are in", remedyAnother, "")
 }
 
-func notAssignableToHolder(r *role, subject string, holders []string) error {
+func notAssignable(r *role) *Refusal {
+	return refuse(NotAssignable, "role/"+r.name,
+		fmt.Sprintf("%q is the role of everybody who holds no other one, and is never granted", r.name), remedyRevokeOthers, "")
+}
+
+func notAssignableToHolder(r *role, subject string, holders []string) *Refusal {
 	slices.Sort(holders)
-	return &Refusal{
-		Code:   NotAssignableToHolder,
-		About:  "role/" + r.name,
-		Text:   fmt.Sprintf("the role %q can't be held by %s", r.name, subject),
-		Remedy: "name a subject of type " + strings.Join(holders, " or "),
-	}
+	return refuse(NotAssignableToHolder, "role/"+r.name,
+		fmt.Sprintf("the role %q can't be held by %s", r.name, subject), remedyHolder, r.name, holders...)
 }
 
-func notAssignableInScope(r *role, scope string) error {
-	remedy := "grant it without a scope"
-	if len(r.heldIn) > 0 {
-		types := keys(r.heldIn)
+func notAssignableInScope(r *role, scope string) *Refusal {
+	instead, types := remedyNoScope, keys(r.heldIn)
+	if len(types) > 0 {
+		instead = remedyScope
 		slices.Sort(types)
-		remedy = "name a scope of type " + strings.Join(types, " or ")
 	}
-	return &Refusal{
-		Code:   NotAssignableInScope,
-		About:  "role/" + r.name,
-		Text:   fmt.Sprintf("the role %q can't be held in %s", r.name, scope),
-		Remedy: remedy,
-	}
+	return refuse(NotAssignableInScope, "role/"+r.name,
+		fmt.Sprintf("the role %q can't be held in %s", r.name, scope), instead, r.name, types...)
 }
 
-func heldInScopes(subject string, held []store.Assignment) error {
+func heldInScopes(subject string, held []store.Assignment) *Refusal {
 	const most = 20
 	var scopes []string
 	for _, a := range held {
@@ -107,62 +110,76 @@ func heldInScopes(subject string, held []store.Assignment) error {
 		}
 		scopes = append(scopes, a.Scope)
 	}
-	return &Refusal{
-		Code:   HeldInScopes,
-		About:  "role/" + held[0].Role,
-		Text:   fmt.Sprintf("%s does not hold the role %q in the tenant, but in %s", subject, held[0].Role, strings.Join(scopes, ", ")),
-		Remedy: "name one of these scopes, or revoke it everywhere",
-	}
+	return refuse(HeldInScopes, "role/"+held[0].Role,
+		fmt.Sprintf("%s does not hold the role %q in the tenant, but in %s", subject, held[0].Role, strings.Join(scopes, ", ")),
+		remedyHeldScope, held[0].Role)
 }
 
-func transitionRefused(t transition, to *role) error {
+func notHeld(subject string, r *role) *Refusal {
+	return refuse(NotHeld, "role/"+r.name, fmt.Sprintf("%s does not hold the role %q", subject, r.name), remedyHeldRole, r.name)
+}
+
+func transitionRefused(t transition, to *role) *Refusal {
 	text := fmt.Sprintf("the role %q can't be changed or taken away", t.from.name)
 	if to != nil {
 		text = fmt.Sprintf("a change from the role %q to %q is not possible", t.from.name, to.name)
 	}
-	return &Refusal{Code: TransitionRefused, About: "role/" + t.from.name, Text: text, Remedy: t.remedy}
+	refusal := &Refusal{
+		Code:     TransitionRefused,
+		About:    "role/" + t.from.name,
+		Text:     text,
+		Remedy:   t.source.GetRemedy()["en"],
+		Kind:     AskSomebody,
+		Remedies: maps.Clone(t.source.GetRemedy()),
+	}
+	switch request := t.source.GetSupportRequest(); {
+	case request != nil:
+		refusal.Kind = FileRequest
+		refusal.Fields = slices.Clone(request.GetFields())
+		refusal.FiledBy = request.GetFiledBy()
+	case t.source.GetInviteAgain():
+		refusal.Kind = InviteAgain
+	}
+	return refusal
 }
 
-func oneRoleOnly(r *role, other store.Assignment) error {
-	return &Refusal{
-		Code:  OneRoleOnly,
-		About: "role/" + r.name,
-		Text: fmt.Sprintf("%s holds the role %q%s at the same time, and may hold one of these roles only",
+func oneRoleOnly(r *role, other store.Assignment) *Refusal {
+	return refuse(OneRoleOnly, "role/"+r.name,
+		fmt.Sprintf("%s holds the role %q%s at the same time, and may hold one of these roles only",
 			other.Subject, other.Role, inScope(other.Scope)),
-		Remedy: fmt.Sprintf("revoke %q first, or let the new role start when it ends", other.Role),
-	}
+		remedyRevokeFirst, other.Role)
 }
 
-func (t *Table) lastHolder(subject string) error {
+func (t *Table) lastHolder(subject string) *Refusal {
 	r := t.catalog.protectedRole
-	return &Refusal{
-		Code:   LastHolder,
-		About:  "role/" + r.name,
-		Text:   fmt.Sprintf("%s is the last who holds the role %q now and without an end", subject, r.name),
-		Remedy: "grant it to another user first, in the tenant and without an end",
-	}
+	return refuse(LastHolder, "role/"+r.name,
+		fmt.Sprintf("%s is the last who holds the role %q now and without an end", subject, r.name), remedyAnotherHolder, r.name)
 }
 
-func tooManyAssignments(subject string) error {
-	return &Refusal{
-		Code:   TooManyAssignments,
-		About:  "subject/" + subject,
-		Text:   fmt.Sprintf("%s has %d assignments, which is the most that there can be", subject, MaxAssignments),
-		Remedy: "revoke some, or grant the role in the tenant instead of scope by scope",
-	}
+func tooManyAssignments(subject string) *Refusal {
+	return refuse(TooManyAssignments, "subject/"+subject,
+		fmt.Sprintf("%s would have more than %d assignments, which is the most that there can be", subject, MaxAssignments),
+		remedyRevokeSome, "")
 }
 
-func toggleLocked(t *toggle) error {
+func toggleLocked(t *toggle) *Refusal {
 	state := "off"
 	if t.startsOn {
 		state = "on"
 	}
-	return &Refusal{
-		Code:   ToggleLocked,
-		About:  "toggle/" + t.name,
-		Text:   fmt.Sprintf("the toggle %q is locked %s", t.name, state),
-		Remedy: "it can't be changed in this catalog",
-	}
+	return refuse(ToggleLocked, "toggle/"+t.name, fmt.Sprintf("the toggle %q is locked %s", t.name, state), remedyLocked, "")
+}
+
+func (c *Catalog) noPrimary() *Refusal {
+	return refuse(NoPrimary, "catalog/"+c.source.GetName(),
+		fmt.Sprintf("the catalog %q has no primary administrator", c.source.GetName()), remedyAllAlike, c.protectedRole.name)
+}
+
+func (c *Catalog) notAHolder(subject string) *Refusal {
+	r := c.protectedRole
+	return refuse(NotAHolder, "subject/"+subject,
+		fmt.Sprintf("%s is no user who holds the role %q in the tenant, now and without an end", subject, r.name),
+		remedyNameHolder, r.name)
 }
 
 func inScope(scope string) string {

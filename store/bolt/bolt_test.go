@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -17,8 +18,8 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, dir string, observer store.Observer) store.Store {
-		s, err := Open(filepath.Join(dir, "usher.db"), Options{Observer: observer})
+	storetest.Run(t, func(t *testing.T, dir string, observer store.Observer, now func() time.Time) store.Store {
+		s, err := Open(filepath.Join(dir, "usher.db"), Options{Observer: observer, Now: now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,6 +60,16 @@ func set(tenant store.TenantID, subject, role, scope string) store.SetAssignment
 
 func remove(tenant store.TenantID, subject, role, scope string) store.RemoveAssignment {
 	return store.RemoveAssignment{Tenant: tenant, Key: store.AssignmentKey{Subject: subject, Role: role, Scope: scope}}
+}
+
+func until(a store.SetAssignment, end time.Time) store.SetAssignment {
+	a.Assignment.Interval = store.Interval{End: end}
+	return a
+}
+
+// nth is the place of a change of the nth write to a file whose clock stands at noon.
+func nth(write uint64, index uint32) store.Position {
+	return store.Position{Revision: uint64(noon().UnixNano()) + write - 1, Index: index}
 }
 
 // source returns a source of random numbers whose seed is logged.
@@ -142,15 +153,29 @@ func dump(s store.Store) (answers []string, errs []error) {
 			answer(list(r.AssignmentsByRole(id, "agent", store.AssignmentKey{})))
 			answer(list(r.AssignmentsByRole(id, "agent", store.AssignmentKey{Scope: "queue:1", Subject: "user:07"})))
 			answer(list(r.AssignmentsByRole(id, "none", store.AssignmentKey{})))
-			answer(list(r.Changes(id, 0)))
-			answer(list(r.Changes(id, 9)))
+			// History is right where the chain is, which Follow finds out.
+			chain, broken := r.Chain(id)
+			if broken == nil {
+				_, broken = r.Follow(id, chain.Trimmed, 1000)
+			}
+			history := func(h store.Range) {
+				text, err := list(r.History(id, h))
+				answer(text, errors.Join(broken, err))
+			}
+			answer(fmt.Sprint(chain.Trimmed.Length, chain.Head.Length, chain.Head.Position), broken)
+			history(store.Range{})
+			history(store.Range{NewestFirst: true, After: nth(4, 9)})
+			history(store.Range{Object: "x", NewestFirst: true})
 			for i := 0; i < 100; i += 4 {
 				subject := fmt.Sprintf("user:%03d", i)
 				answer(list(r.AssignmentsOf(id, subject)))
+				history(store.Range{Object: store.SubjectObject(subject)})
 				a, err := r.Assignment(id, store.AssignmentKey{Subject: subject, Role: "agent", Scope: "queue:1"})
 				answer(found(a, err))
 			}
 		}
+		answer(list(r.DeletedTenants(0)))
+		answer(list(r.EndedBefore(noon().AddDate(2, 0, 0))))
 		answer(list(r.Catalogs(store.CatalogRef{})))
 		for version := range uint32(4) {
 			yaml, err := r.Catalog(store.CatalogRef{Name: "helpdesk", Version: version})
@@ -178,9 +203,15 @@ func list[T any](seq func(func(T, error) bool)) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if c, ok := any(v).(store.ChangeRecord); ok && c.Before != nil {
-			fmt.Fprintf(&b, "%+v before ", *c.Before)
-			c.Before = nil
+		if c, ok := any(v).(store.ChangeRecord); ok {
+			if c.Before != nil {
+				fmt.Fprintf(&b, "%+v before ", *c.Before)
+				c.Before = nil
+			}
+			if c.ToggleBefore != nil {
+				fmt.Fprintf(&b, "%v before ", *c.ToggleBefore)
+				c.ToggleBefore = nil
+			}
 			fmt.Fprintf(&b, "%+v ", c)
 			continue
 		}

@@ -12,6 +12,9 @@ import (
 // chainStart is what the first record of a chain follows.
 var chainStart = make([]byte, sha256.Size)
 
+// followsSize is how much of the hash before is in each record.
+const followsSize = 8
+
 // chainHash is the hash of a change record that follows the one with the hash before.
 func chainHash(before, chained []byte) []byte {
 	h := sha256.New()

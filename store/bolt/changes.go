@@ -3,8 +3,6 @@ package bolt
 import (
 	"bytes"
 	"crypto/sha256"
-	"iter"
-	"math"
 
 	"google.golang.org/protobuf/proto"
 
@@ -12,93 +10,53 @@ import (
 	"github.com/usher-pdp/usher/store"
 )
 
-// Changes yields the records of a tenant's changes.
-func (r *reader) Changes(tenant store.TenantID, after uint64) iter.Seq2[store.ChangeRecord, error] {
-	return func(yield func(store.ChangeRecord, error) bool) {
-		head, err := r.head(tenant)
-		if err != nil {
-			yield(store.ChangeRecord{}, err)
-			return
+// parseChange reads the record under a key, without its personal fields.
+func parseChange(tenant store.TenantID, key, value []byte) (*storev1.ChangeRecord, *storev1.Change, error) {
+	record, c := new(storev1.ChangeRecord), new(storev1.Change)
+	if err := proto.Unmarshal(value, record); err != nil {
+		return nil, nil, damaged("a change record can't be read: %v", err)
+	}
+	if err := proto.Unmarshal(record.GetChained(), c); err != nil {
+		return nil, nil, damaged("a change record can't be read: %v", err)
+	}
+	if !bytes.Equal(key, changeKey(tenant, store.Position{Revision: c.GetRevision(), Index: c.GetPosition()})) {
+		return nil, nil, damaged("a change record of tenant %d is at the place of another", tenant)
+	}
+	return record, c, nil
+}
+
+// commitTime is when a change was committed, as it is stored.
+func commitTime(c *storev1.Change) int64 {
+	if c.GetTime() != 0 {
+		return c.GetTime()
+	}
+	return int64(c.GetRevision())
+}
+
+// subjectOf returns the subject of a record, unverified, or "".
+func subjectOf(record *storev1.ChangeRecord) string {
+	for _, p := range record.GetPersonal() {
+		if p.GetField() == storev1.PersonalField_PERSONAL_FIELD_SUBJECT {
+			return string(p.GetValue())
 		}
-		v := chainVerifier{tenant: tenant, hash: chainStart, whole: after == 0}
-		var broken error
-		stopped := false
-		err = r.scan(bucketChanges, tenantKey(tenant), changeKey(tenant, after, math.MaxUint32), func(key, value []byte) bool {
-			var record store.ChangeRecord
-			if record, broken = r.change(&v, key, value); broken != nil {
-				return false
-			}
-			stopped = !yield(record, nil)
-			return !stopped
-		})
-		switch {
-		case stopped:
-			return
-		case err == nil && broken != nil:
-			err = broken
-		case err == nil:
-			err = v.end(head, after)
-		}
-		if err != nil {
-			yield(store.ChangeRecord{}, err)
-		}
 	}
+	return ""
 }
 
-// head returns the head of a tenant's chain. A tenant without changes has none.
-func (r *reader) head(tenant store.TenantID) (*storev1.Head, error) {
-	value, found, err := r.get(bucketHeads, tenantKey(tenant))
-	if err != nil {
-		return nil, err
+// objectOf returns the object under which a change of a subject is listed, or "".
+func objectOf(c *storev1.Change, subject string) string {
+	switch change := c.GetChange().(type) {
+	case *storev1.Change_Assignment:
+		return subject
+	case *storev1.Change_Toggle:
+		return change.Toggle.GetName()
+	case *storev1.Change_TenantUpdate:
+		return string(store.TenantObject)
 	}
-	if !found {
-		return &storev1.Head{ChainHash: chainStart}, nil
-	}
-	return decodeHead(value)
+	return ""
 }
 
-// chainVerifier follows a chain.
-type chainVerifier struct {
-	tenant   store.TenantID
-	whole    bool // from the start on; else the hashes can't be known
-	hash     []byte
-	length   uint64
-	revision uint64 // of the last record
-}
-
-// end compares the end of the chain with the tenant's head.
-func (v *chainVerifier) end(head *storev1.Head, after uint64) error {
-	if v.length == 0 && head.GetRevision() <= after && !v.whole {
-		return nil
-	}
-	if v.revision != head.GetRevision() {
-		return damaged("the newest change record of tenant %d is not the one that was written last", v.tenant)
-	}
-	if v.whole && (v.length != head.GetChainLength() || !bytes.Equal(v.hash, head.GetChainHash())) {
-		return damaged("the chain of change records of tenant %d is broken: a record was edited, removed or added", v.tenant)
-	}
-	return nil
-}
-
-// change decodes a record and puts it to the chain.
-func (r *reader) change(v *chainVerifier, key, value []byte) (store.ChangeRecord, error) {
-	var record storev1.ChangeRecord
-	var c storev1.Change
-	if err := proto.Unmarshal(value, &record); err != nil {
-		return store.ChangeRecord{}, damaged("a change record can't be read: %v", err)
-	}
-	if err := proto.Unmarshal(record.GetChained(), &c); err != nil {
-		return store.ChangeRecord{}, damaged("a change record can't be read: %v", err)
-	}
-	if !bytes.Equal(key, changeKey(v.tenant, c.GetRevision(), c.GetPosition())) {
-		return store.ChangeRecord{}, damaged("a change record of tenant %d is at the place of another", v.tenant)
-	}
-	v.hash = chainHash(v.hash, record.GetChained())
-	v.length++
-	v.revision = c.GetRevision()
-	return r.decodeChange(v.tenant, &record, &c)
-}
-
+// decodeChange returns what a record says, after comparing the personal fields.
 func (r *reader) decodeChange(tenant store.TenantID, record *storev1.ChangeRecord, c *storev1.Change) (store.ChangeRecord, error) {
 	personal, err := personalValues(record, c)
 	if err != nil {
@@ -110,7 +68,8 @@ func (r *reader) decodeChange(tenant store.TenantID, record *storev1.ChangeRecor
 	}
 	out := store.ChangeRecord{
 		Revision: store.Revision{Epoch: c.GetEpoch(), Number: c.GetRevision()},
-		Time:     fromInstant(c.GetTime()),
+		Index:    c.GetPosition(),
+		Time:     fromInstant(commitTime(c)),
 		By: store.By{
 			Operator: c.GetByOperator(),
 			Subject:  actor.GetSubject(),
@@ -119,14 +78,11 @@ func (r *reader) decodeChange(tenant store.TenantID, record *storev1.ChangeRecor
 		},
 		Justification: string(personal[storev1.PersonalField_PERSONAL_FIELD_JUSTIFICATION]),
 	}
+	subject := string(personal[storev1.PersonalField_PERSONAL_FIELD_SUBJECT])
 	switch change := c.GetChange().(type) {
 	case *storev1.Change_Assignment:
 		a := change.Assignment
-		k := store.AssignmentKey{
-			Subject: string(personal[storev1.PersonalField_PERSONAL_FIELD_SUBJECT]),
-			Role:    a.GetRole(),
-			Scope:   a.GetScope(),
-		}
+		k := store.AssignmentKey{Subject: subject, Role: a.GetRole(), Scope: a.GetScope()}
 		if a.GetBefore() != nil {
 			before := fromInterval(a.GetBefore())
 			out.Before = &before
@@ -134,9 +90,10 @@ func (r *reader) decodeChange(tenant store.TenantID, record *storev1.ChangeRecor
 		if a.GetAfter() != nil {
 			out.Change = store.SetAssignment{Tenant: tenant, Assignment: store.Assignment{AssignmentKey: k, Interval: fromInterval(a.GetAfter())}}
 		} else {
-			out.Change = store.RemoveAssignment{Tenant: tenant, Key: k}
+			out.Change = store.RemoveAssignment{Tenant: tenant, Key: k, Cleared: a.GetCleared()}
 		}
 	case *storev1.Change_Toggle:
+		out.ToggleBefore = change.Toggle.Before
 		out.Change = store.SetToggle{Tenant: tenant, Toggle: change.Toggle.GetName(), On: change.Toggle.GetAfter()}
 	case *storev1.Change_Tenant:
 		t := change.Tenant
@@ -154,6 +111,18 @@ func (r *reader) decodeChange(tenant store.TenantID, record *storev1.ChangeRecor
 			return out, err
 		}
 		out.Change = store.PutCatalog{Ref: ref, YAML: yaml}
+	case *storev1.Change_TenantUpdate:
+		t := change.TenantUpdate
+		out.CatalogBefore = &store.CatalogRef{Name: t.GetCatalogBefore(), Version: t.GetCatalogVersionBefore()}
+		out.Change = store.UpdateTenant{Tenant: tenant, Catalog: store.CatalogRef{Name: t.GetCatalog(), Version: t.GetCatalogVersion()}}
+	case *storev1.Change_Primary:
+		out.Change = store.SetPrimary{Tenant: tenant, Subject: subject}
+	case *storev1.Change_TenantDeletion:
+		out.Change = store.DeleteTenant{Tenant: tenant}
+	case *storev1.Change_Erasure:
+		out.Change = store.EraseSubject{Tenant: tenant, Count: change.Erasure.GetCount()}
+	case *storev1.Change_Trimming:
+		out.Change = store.TrimChanges{Tenant: tenant, UpTo: store.Link{Length: change.Trimming.GetCount()}}
 	default:
 		return out, damaged("a change record says nothing")
 	}

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -97,6 +98,21 @@ func decodeInterval(value []byte) (i store.Interval, err error) {
 	return i, nil
 }
 
+// encodeTenant returns what is stored under the name of a tenant, or under its id when it
+// has been deleted.
+func encodeTenant(t store.Tenant) ([]byte, error) {
+	m := &storev1.Tenant{
+		Id:      uint64(t.ID),
+		Catalog: t.Catalog.Name, CatalogVersion: t.Catalog.Version,
+		CreatedAt: t.CreatedAt.UnixNano(),
+		Primary:   t.Primary,
+	}
+	if !t.DeletedAt.IsZero() {
+		m.Name, m.DeletedAt = t.Name, t.DeletedAt.UnixNano()
+	}
+	return encode(m)
+}
+
 func decodeTenant(key, value []byte) (store.Tenant, error) {
 	var m storev1.Tenant
 	if err := proto.Unmarshal(value, &m); err != nil {
@@ -107,7 +123,18 @@ func decodeTenant(key, value []byte) (store.Tenant, error) {
 		Name:      string(key),
 		Catalog:   store.CatalogRef{Name: m.GetCatalog(), Version: m.GetCatalogVersion()},
 		CreatedAt: fromInstant(m.GetCreatedAt()),
+		Primary:   m.GetPrimary(),
 	}, nil
+}
+
+func decodeDeleted(key, value []byte) (store.Tenant, error) {
+	var m storev1.Tenant
+	if err := proto.Unmarshal(value, &m); err != nil || !bytes.Equal(key, encodeNumber(m.GetId())) {
+		return store.Tenant{}, damaged("a deleted tenant can't be read")
+	}
+	t, err := decodeTenant([]byte(m.GetName()), value)
+	t.DeletedAt = fromInstant(m.GetDeletedAt())
+	return t, err
 }
 
 func decodeToggle(value []byte) (bool, error) {
@@ -130,6 +157,14 @@ func decodeHead(value []byte) (*storev1.Head, error) {
 	m := new(storev1.Head)
 	if err := proto.Unmarshal(value, m); err != nil {
 		return nil, damaged("the head of a tenant can't be read: %v", err)
+	}
+	return m, nil
+}
+
+func decodeRequest(value []byte) (*storev1.Request, error) {
+	m := new(storev1.Request)
+	if err := proto.Unmarshal(value, m); err != nil {
+		return nil, damaged("a request id can't be read: %v", err)
 	}
 	return m, nil
 }

@@ -148,7 +148,7 @@ func survivors(t *testing.T, path string, answered []int) []int {
 			}
 		}
 		for id := range store.TenantID(3) {
-			for _, err := range r.Changes(id, 0) {
+			for _, err := range r.History(id, store.Range{}) {
 				if err != nil {
 					return err
 				}

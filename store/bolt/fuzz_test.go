@@ -19,7 +19,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("tenant"), value)
 	change, _ := encode(&storev1.Change{Epoch: "e", Revision: 1, Change: &storev1.Change_Assignment{Assignment: &storev1.AssignmentChange{Role: "r"}}})
 	value, _ = encode(&storev1.ChangeRecord{Chained: change, Personal: []*storev1.Personal{{Field: 1, Salt: []byte("s"), Value: []byte("v")}}})
-	f.Add(changeKey(0, 1, 0), value)
+	f.Add(changeKey(0, store.Position{Revision: 1}), value)
 	f.Add(catalogKey(store.CatalogRef{Name: "c", Version: 9}), []byte{})
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		got, err := decodeInterval(value)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func waiting(s *Store, n int) {
 func TestGroup(t *testing.T) {
 	const writes = 50
 	o := new(counter)
-	s := open(t, filepath.Join(t.TempDir(), "usher.db"), Options{Observer: o})
+	s := open(t, filepath.Join(t.TempDir(), "usher.db"), Options{Observer: o, Now: noon})
 	commit(t, s, "t", store.CreateTenant{Name: "t"})
 	release := hold(t, s)
 	before, told := commits(t, s), o.committed.Load()
@@ -93,7 +94,7 @@ func TestGroup(t *testing.T) {
 		t.Errorf("the observer was told %d times", n)
 	}
 	err := s.View(ctx, func(r store.Reader) error {
-		if got, want := r.Revision().Number, uint64(2+writes*4/5); got != want {
+		if got, want := r.Revision().Number, nth(2+writes*4/5, 0).Revision; got != want { // each has its own
 			t.Errorf("revision %d, want %d", got, want)
 		}
 		n := 0
@@ -206,13 +207,17 @@ func TestGrowing(t *testing.T) {
 	}
 }
 
-// TestLittleAddressSpace opens a file where not so much can be mapped as is wanted.
+// TestLittleAddressSpace opens a file where not so much can be mapped as is wanted. Then as
+// much is mapped as can be.
 func TestLittleAddressSpace(t *testing.T) {
 	bits := 47 // all that programs have on most machines
 	path := filepath.Join(t.TempDir(), "usher.db")
 	s := open(t, path, Options{reserve: 1 << bits})
 	for n := range 5 {
 		commit(t, s, "", large(fmt.Sprint("large", n)))
+	}
+	if got := mapped(t, path); got < 1<<30 || got >= 1<<bits {
+		t.Errorf("%d bytes are mapped", got)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -221,6 +226,25 @@ func TestLittleAddressSpace(t *testing.T) {
 	if _, errs := dump(s); errors.Join(errs...) != nil {
 		t.Error(errs)
 	}
+}
+
+// mapped returns how many bytes of address space a file takes, at most in one piece.
+func mapped(t *testing.T, path string) (most uint64) {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Skip("there is no list of what is mapped: ", err)
+	}
+	for line := range strings.Lines(string(maps)) {
+		if strings.HasSuffix(strings.TrimSpace(line), path) {
+			var from, to uint64
+			if _, err := fmt.Sscanf(line, "%x-%x", &from, &to); err != nil {
+				t.Fatal(err)
+			}
+			most = max(most, to-from)
+		}
+	}
+	return most
 }
 
 // large is a change of a mebibyte.

@@ -19,15 +19,23 @@ import (
 type bucket uint8
 
 const (
-	bucketMeta        bucket = iota // name of a number or of the epoch
-	bucketTenants                   // name
-	bucketHeads                     // tenant
-	bucketAssignments               // tenant, subject, role, scope
-	bucketByRole                    // tenant, role, scope, subject; no value
-	bucketToggles                   // tenant, toggle
-	bucketCatalogs                  // name, 0, version
-	bucketChanges                   // tenant, revision, position
+	bucketMeta            bucket = iota // name of a number or of the epoch
+	bucketTenants                       // name
+	bucketHeads                         // tenant
+	bucketAssignments                   // tenant, subject, role, scope
+	bucketByRole                        // tenant, role, scope, subject; no value
+	bucketToggles                       // tenant, toggle
+	bucketCatalogs                      // name, 0, version
+	bucketChanges                       // tenant, revision, position
+	bucketChangesByObject               // tenant, object, 0, revision, position; no value
+	bucketEnds                          // end, and the key in bucketAssignments; name of the tenant
+	bucketRequests                      // tenant, caller, 0, request id
+	bucketRequestsByTime                // time, and the key in bucketRequests; no value
+	bucketDeleted                       // tenant
 	bucketCount
+
+	// A file of format 1 has those before this one.
+	bucketsOfFormat1 = bucketChangesByObject
 )
 
 // The keys of the records at both ends of every bucket.
@@ -48,6 +56,7 @@ var (
 var bucketNames = [bucketCount][]byte{
 	[]byte("usher"), []byte("tenants"), []byte("heads"), []byte("assignments"),
 	[]byte("by_role"), []byte("toggles"), []byte("catalogs"), []byte("changes"),
+	[]byte("changes_by_object"), []byte("ends"), []byte("requests"), []byte("requests_by_time"), []byte("deleted"),
 }
 
 var bucketSeeds = func() (seeds [bucketCount]uint32) {
@@ -67,6 +76,9 @@ func tenantKey(tenant store.TenantID) []byte {
 func appendTenant(dst []byte, tenant store.TenantID) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(tenant))
 }
+
+// tenantOf reads the beginning of a key that has a tenant there.
+func tenantOf(key []byte) store.TenantID { return store.TenantID(binary.BigEndian.Uint64(key)) }
 
 // textKey returns tenant | part 0x00 part 0x00 ….
 func textKey(tenant store.TenantID, parts ...string) []byte {
@@ -97,9 +109,42 @@ func catalogKey(ref store.CatalogRef) []byte {
 	return binary.BigEndian.AppendUint32(append(key, 0), ref.Version)
 }
 
-func changeKey(tenant store.TenantID, revision uint64, position uint32) []byte {
-	key := appendTenant(make([]byte, 0, 20), tenant)
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(key, revision), position)
+func changeKey(tenant store.TenantID, p store.Position) []byte {
+	return appendPosition(appendTenant(make([]byte, 0, 8+positionSize), tenant), p)
+}
+
+// objectKey is where a change of an object is listed.
+func objectKey(tenant store.TenantID, object string, p store.Position) []byte {
+	return appendPosition(textKey(tenant, object, ""), p)
+}
+
+// positionSize is how many bytes a position has at the end of a key.
+const positionSize = 12
+
+func appendPosition(dst []byte, p store.Position) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(dst, p.Revision), p.Index)
+}
+
+// splitPosition reads the end of a key.
+func splitPosition(key []byte) (p store.Position, ok bool) {
+	n := len(key) - positionSize
+	if n < 0 {
+		return p, false
+	}
+	return store.Position{Revision: binary.BigEndian.Uint64(key[n:]), Index: binary.BigEndian.Uint32(key[n+8:])}, true
+}
+
+// timeKey is the key of something in an index by time.
+func timeKey(instant int64, key []byte) []byte {
+	return append(encodeNumber(uint64(instant)), key...)
+}
+
+// splitTimeKey is the reverse of timeKey.
+func splitTimeKey(indexed []byte) (instant int64, key []byte, ok bool) {
+	if len(indexed) < 8 {
+		return 0, nil, false
+	}
+	return int64(binary.BigEndian.Uint64(indexed)), indexed[8:], true
 }
 
 // splitTexts cuts what follows the tenant of a key into three parts.
@@ -159,20 +204,23 @@ func checkAssignmentKey(k store.AssignmentKey) error {
 			return err
 		}
 	}
-	if n := 8 + len(k.Subject) + len(k.Role) + len(k.Scope) + 2; n > bbolt.MaxKeySize {
-		return fmt.Errorf("can't store an assignment: subject, role and scope have %d bytes, at most %d are possible",
-			n-10, bbolt.MaxKeySize-10)
+	if n := len(k.Subject) + len(k.Role) + len(k.Scope); n > maxTexts {
+		return fmt.Errorf("can't store an assignment: subject, role and scope have %d bytes, at most %d are possible", n, maxTexts)
 	}
 	return nil
 }
+
+// maxTexts is how many bytes the texts of a key may have together: a key has at most two
+// more numbers of 8 bytes, or one and a position, and two zero bytes.
+const maxTexts = bbolt.MaxKeySize - 8 - positionSize - 2
 
 // checkName is checkPart for a text that is a key by itself.
 func checkName(what, text string) error {
 	if err := checkPart(what, text); err != nil {
 		return err
 	}
-	if len(text) > bbolt.MaxKeySize-8 {
-		return fmt.Errorf("can't store a %s of %d bytes: at most %d are possible", what, len(text), bbolt.MaxKeySize-8)
+	if len(text) > maxTexts {
+		return fmt.Errorf("can't store a %s of %d bytes: at most %d are possible", what, len(text), maxTexts)
 	}
 	return nil
 }

@@ -199,7 +199,7 @@ func whole(t *testing.T, s *Store) {
 			}
 			held = append(held, a.Subject)
 		}
-		for _, err := range r.Changes(1, 0) {
+		for _, err := range r.History(1, store.Range{}) {
 			if err != nil {
 				return err
 			}

@@ -19,8 +19,11 @@ import (
 )
 
 // formatVersion is the version of what is stored under which key. A file with a
-// higher one is refused.
-const formatVersion = 1
+// higher one is refused, one with a lower one upgraded.
+const formatVersion = 2
+
+// errFormat1 is returned by identify for a file that can be upgraded.
+var errFormat1 = errors.New("the file has format 1")
 
 // reserve is how much address space is mapped at least, if there is so much. Growing
 // beyond what is mapped makes bbolt wait for all Views, and every new View waits for that;
@@ -38,6 +41,9 @@ func Open(path string, options Options) (*Store, error) {
 	}
 	if options.reserve == 0 {
 		options.reserve = reserve
+	}
+	if options.upgradeStep == 0 {
+		options.upgradeStep = upgradeStep
 	}
 	s := &Store{
 		path:    path,
@@ -60,14 +66,21 @@ func Open(path string, options Options) (*Store, error) {
 
 // open opens the file and publishes its revision.
 func (s *Store) open() error {
-	f, err := s.openFile(s.options.reserve)
-	if errors.Is(err, syscall.ENOMEM) { // address space is limited, by ulimit -v or the like
-		f, err = s.openFile(0)
+	reserve := s.options.reserve
+	f, err := s.openFile(reserve)
+	for errors.Is(err, syscall.ENOMEM) && reserve > 0 { // address space is limited, by ulimit -v or the like
+		reserve /= 2
+		f, err = s.openFile(reserve)
 	}
 	if err != nil {
 		return err
 	}
-	epoch, newest, err := identify(f.DB)
+	epoch, newest, err := identify(f)
+	if err == errFormat1 {
+		if err = f.upgrade(s.options.upgradeStep); err == nil {
+			epoch, newest, err = identify(f)
+		}
+	}
 	if err == nil && s.epoch != "" && s.epoch != epoch {
 		err = fmt.Errorf("%w: another file is in its place; restart Usher to use that one", store.ErrUnavailable)
 	}
@@ -116,18 +129,21 @@ func (s *Store) openFile(reserve int) (opened *file, err error) {
 
 // identify checks that the file is a store which this version can read, and returns
 // its epoch and state.
-func identify(db *bbolt.DB) (epoch string, newest *state, err error) {
-	tx, err := begin(db, false)
+func identify(f *file) (epoch string, newest *state, err error) {
+	tx, err := f.begin(false)
 	if err != nil {
 		return "", nil, err
 	}
 	defer func() { _ = tx.Rollback() }()
 	defer guard(&err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	ours := 0
+	ours, old := 0, 0
 	for b := range bucketCount {
 		if tx.Bucket(b.name()) != nil {
 			ours++
+			if b < bucketsOfFormat1 {
+				old++
+			}
 		}
 	}
 	if ours == 0 {
@@ -141,6 +157,9 @@ func identify(db *bbolt.DB) (epoch string, newest *state, err error) {
 	if format > formatVersion {
 		return "", nil, fmt.Errorf("%w: it has format %d and this version knows format %d; start the newer version, or restore a backup that this one has made",
 			store.ErrNewerFormat, format, formatVersion)
+	}
+	if format == 1 && old == int(bucketsOfFormat1) {
+		return "", nil, errFormat1
 	}
 	if format < formatVersion || ours < int(bucketCount) {
 		return "", nil, damaged("it has format %d and %d of %d buckets", format, ours, bucketCount)
@@ -187,31 +206,41 @@ func create(path string, pageSize int) error {
 	return syncDirectory(dir)
 }
 
-// fill writes what a new store has. In each bucket, a record that sorts before and one
-// that sorts behind all others are never removed: a search that finds nothing on one
-// side has been misled.
+// fill writes what a new store has.
 func fill(tx *bbolt.Tx) error {
-	epoch := make([]byte, 8)
-	rand.Read(epoch) // never fails
 	for b := range bucketCount {
-		records := map[string][]byte{string(firstKey): nil, string(lastKey): nil}
-		if b == bucketMeta {
-			records[string(metaFormat)] = encodeNumber(formatVersion)
-			records[string(metaEpoch)] = []byte(hex.EncodeToString(epoch))
-			records[string(metaRevision)] = encodeNumber(0)
-			records[string(metaNextTenant)] = encodeNumber(1)
-		}
-		bucket, err := tx.CreateBucket(b.name())
-		if err != nil {
+		if err := createBucket(tx, b); err != nil {
 			return err
 		}
-		for key, value := range records {
-			if err := bucket.Put([]byte(key), seal(b, []byte(key), value)); err != nil {
-				return err
-			}
+	}
+	epoch := make([]byte, 8)
+	rand.Read(epoch) // never fails
+	for key, value := range map[string][]byte{
+		string(metaFormat):     encodeNumber(formatVersion),
+		string(metaEpoch):      []byte(hex.EncodeToString(epoch)),
+		string(metaRevision):   encodeNumber(0),
+		string(metaNextTenant): encodeNumber(1),
+	} {
+		if err := put(tx.Bucket(bucketMeta.name()), bucketMeta, []byte(key), value); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// createBucket makes a bucket. A record that sorts before and one that sorts behind all
+// others are never removed: a search that finds nothing on one side has been misled.
+func createBucket(tx *bbolt.Tx, b bucket) error {
+	created, err := tx.CreateBucket(b.name())
+	if err != nil {
+		return err
+	}
+	return errors.Join(put(created, b, firstKey, nil), put(created, b, lastKey, nil))
+}
+
+// put puts a record with its checksum.
+func put(to *bbolt.Bucket, b bucket, key, value []byte) error {
+	return to.Put(key, seal(b, key, value))
 }
 
 // syncDirectory makes a new name in a directory survive a loss of power.

@@ -16,7 +16,7 @@ type reader struct {
 	tx       *bbolt.Tx
 	revision store.Revision
 	buckets  [bucketCount]*bbolt.Bucket // as far as they have been looked up
-	tenant   store.Tenant               // that was looked up last; tenants don't change
+	tenant   store.Tenant               // that was looked up last
 }
 
 // newReader returns the reader of a transaction that began when that state was published.
@@ -83,6 +83,29 @@ func (r *reader) scan(b bucket, prefix, after []byte, each func(key, value []byt
 	return err
 }
 
+// scanBack is scan for the records that come before a key, in the other order.
+func (r *reader) scanBack(b bucket, prefix, before []byte, each func(key, value []byte) bool) error {
+	c, err := r.cursor(b)
+	if err != nil {
+		return err
+	}
+	if _, err := c.seek(before); err != nil {
+		return err
+	}
+	for err = c.prev(); err == nil; err = c.prev() {
+		if bytes.Equal(c.key, firstKey) {
+			return nil
+		}
+		if !bytes.HasPrefix(c.key, prefix) {
+			return c.prev() // as in scan
+		}
+		if !each(c.key, c.value) {
+			return nil
+		}
+	}
+	return err
+}
+
 // cursor goes through the records of a bucket and checks each.
 type cursor struct {
 	bucket bucket
@@ -115,7 +138,7 @@ func (c *cursor) seek(key []byte) (found bool, err error) {
 	behind := *c
 	steps := 0
 	for ahead := key; steps < 2 && !bytes.Equal(ahead, firstKey); steps++ {
-		if err := c.stand(c.bolt.Prev()); err != nil {
+		if err := c.stand(c.back()); err != nil {
 			return false, err
 		}
 		if bytes.Compare(c.key, ahead) >= 0 {
@@ -149,6 +172,31 @@ func (c *cursor) step() error {
 		return damaged("the order of the keys in the bucket %q", c.bucket.name())
 	}
 	return nil
+}
+
+// prev goes to the record before.
+func (c *cursor) prev() (err error) {
+	defer guard(&err)
+	ahead := c.key
+	if err := c.stand(c.back()); err != nil {
+		return err
+	}
+	if bytes.Compare(c.key, ahead) >= 0 {
+		return damaged("the order of the keys in the bucket %q", c.bucket.name())
+	}
+	return nil
+}
+
+// back is bbolt's record before. A page from which this transaction has removed everything is
+// still there, and bbolt stops in front of it.
+func (c *cursor) back() (key, value []byte) {
+	key, value = c.bolt.Prev()
+	if tx := c.bolt.Bucket().Tx(); key == nil && tx.Writable() {
+		for pages := tx.Size() / int64(tx.DB().Info().PageSize); key == nil && pages > 0; pages-- {
+			key, value = c.bolt.Prev()
+		}
+	}
+	return key, value
 }
 
 // stand checks the record that bbolt's cursor stands at.
@@ -229,6 +277,11 @@ func (r *reader) Tenants(after string) iter.Seq2[store.Tenant, error] {
 		from = firstKey
 	}
 	return records(r, bucketTenants, nil, from, decodeTenant)
+}
+
+// DeletedTenants yields the tenants that have been deleted after an id.
+func (r *reader) DeletedTenants(after store.TenantID) iter.Seq2[store.Tenant, error] {
+	return records(r, bucketDeleted, nil, tenantKey(after), decodeDeleted)
 }
 
 // Toggles returns the toggles of a tenant that have been set.

@@ -22,8 +22,10 @@ func small(t *testing.T) string {
 	s := open(t, path, Options{Now: noon})
 	commit(t, s, "", store.PutCatalog{Ref: store.CatalogRef{Name: "helpdesk", Version: 1}, YAML: []byte("roles:\n")})
 	commit(t, s, "a", store.CreateTenant{Name: "a", Catalog: store.CatalogRef{Name: "helpdesk", Version: 1}},
-		set(0, "user:000", "agent", "queue:1"), set(0, "user:004", "agent", "queue:1"))
+		set(0, "user:000", "agent", "queue:1"), until(set(0, "user:004", "agent", "queue:1"), noon().AddDate(1, 0, 0)))
 	commit(t, s, "a", store.SetToggle{Tenant: 1, Toggle: "x", On: true}, store.SetToggle{Tenant: 1, Toggle: "y"})
+	commit(t, s, "c", store.CreateTenant{Name: "c"})
+	commit(t, s, "c", store.DeleteTenant{Tenant: 2})
 	shrink(t, s)
 	return path
 }
@@ -102,6 +104,42 @@ func TestRottenNumber(t *testing.T) {
 	commit(t, s, "a", set(1, "user:008", "agent", "")) // which needs no new number
 }
 
+// TestRottenRequestIDs damages what is remembered of request ids. Nothing is written twice then.
+func TestRottenRequestIDs(t *testing.T) {
+	path := small(t)
+	s := open(t, path, Options{Now: noon})
+	w := store.Write{Tenant: "a", RequestID: "1", Plan: plan(store.SetToggle{Tenant: 1, Toggle: "z", On: true})}
+	if _, err := s.Commit(ctx, w); err != nil {
+		t.Fatal(err)
+	}
+	shrink(t, s)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b, key := range map[bucket][]byte{
+		bucketRequests:       textKey(1, "", "1"),
+		bucketRequestsByTime: timeKey(noon().UnixNano(), textKey(1, "", "1")),
+	} {
+		replace(t, path, good)
+		edit(t, path, func(tx *bbolt.Tx) error {
+			value := bytes.Clone(tx.Bucket(b.name()).Get(key))
+			value[0] ^= 1
+			return tx.Bucket(b.name()).Put(key, value)
+		})
+		s := open(t, path, Options{Now: noon})
+		w.RequestID = "1"
+		if b == bucketRequestsByTime { // which only a new id needs
+			w.RequestID = "2"
+		}
+		if _, err := s.Commit(ctx, w); !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("%s: error is %v", b.name(), err)
+		}
+		commit(t, s, "a", set(1, "user:008", "agent", ""))
+		s.Close()
+	}
+}
+
 // TestMisplaced puts records whose checksums are right to where they don't belong, and
 // takes some away.
 func TestMisplaced(t *testing.T) {
@@ -132,15 +170,15 @@ func TestMisplaced(t *testing.T) {
 	for what, change := range map[string]func(*bbolt.Tx) error{
 		"two assignments under each other's key": swap(bucketAssignments, assignmentKey(1, ann), assignmentKey(1, bob)),
 		"two toggles under each other's key":     swap(bucketToggles, textKey(1, "x"), textKey(1, "y")),
-		"two changes under each other's key":     swap(bucketChanges, changeKey(1, 2, 1), changeKey(1, 2, 2)),
+		"two changes under each other's key":     swap(bucketChanges, changeKey(1, nth(2, 1)), changeKey(1, nth(2, 2))),
 		"a value of another bucket": func(tx *bbolt.Tx) error {
 			key := tenantKey(1)
 			return tx.Bucket(bucketToggles.name()).Put(key, seal(bucketHeads, key, nil))
 		},
 		"an index entry without an assignment": take(bucketAssignments, assignmentKey(1, ann)),
-		"no first change":                      take(bucketChanges, changeKey(1, 2, 0)),
-		"no change in the middle":              take(bucketChanges, changeKey(1, 2, 2)),
-		"no last change":                       take(bucketChanges, changeKey(1, 3, 1)),
+		"no first change":                      take(bucketChanges, changeKey(1, nth(2, 0))),
+		"no change in the middle":              take(bucketChanges, changeKey(1, nth(2, 2))),
+		"no last change":                       take(bucketChanges, changeKey(1, nth(3, 1))),
 		"no catalog":                           take(bucketCatalogs, catalogKey(store.CatalogRef{Name: "helpdesk", Version: 1})),
 		"no head":                              take(bucketHeads, tenantKey(1)),
 		"no first record":                      take(bucketToggles, firstKey),
@@ -182,7 +220,7 @@ func TestChain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := changeKey(1, 2, 1)
+	key := changeKey(1, nth(2, 1))
 	rewrite := func(change func(*storev1.ChangeRecord, *storev1.Change)) ([]store.ChangeRecord, error) {
 		replace(t, path, good)
 		edit(t, path, func(tx *bbolt.Tx) error {
@@ -211,7 +249,10 @@ func TestChain(t *testing.T) {
 		defer s.Close()
 		var records []store.ChangeRecord
 		err := s.View(ctx, func(r store.Reader) error {
-			for record, err := range r.Changes(1, 0) {
+			if _, err := r.Follow(1, store.Link{}, 9); err != nil {
+				return err
+			}
+			for record, err := range r.History(1, store.Range{}) {
 				if err != nil {
 					return err
 				}
@@ -304,12 +345,13 @@ func TestNoLastChange(t *testing.T) {
 	path := small(t)
 	edit(t, path, func(tx *bbolt.Tx) error {
 		to := tx.Bucket(bucketChanges.name())
-		return errors.Join(to.Delete(changeKey(1, 3, 0)), to.Delete(changeKey(1, 3, 1)))
+		return errors.Join(to.Delete(changeKey(1, nth(3, 0))), to.Delete(changeKey(1, nth(3, 1))))
 	})
 	s := open(t, path, Options{})
 	for after := range uint64(5) {
 		err := s.View(ctx, func(r store.Reader) error {
-			for _, err := range r.Changes(1, after) {
+			h := store.Range{After: store.Position{Revision: nth(after, 0).Revision, Index: 9}, NewestFirst: after%2 == 0}
+			for _, err := range r.History(1, h) {
 				if err != nil {
 					return err
 				}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	storev1 "github.com/usher-pdp/usher/gen/usher/store/v1"
@@ -16,37 +17,48 @@ import (
 type stage struct {
 	r        *reader
 	w        *store.Write
-	epoch    string
-	revision uint64
-	now      int64
+	revision store.Revision                   // of the commit, if it has change records
+	now      int64                            // the time of the commit
+	clock    int64                            // what the clock says, which may have gone back; 0: nothing of use
 	records  [bucketCount]map[string][]byte   // what to put, or nil to remove, by key
-	heads    map[store.TenantID]*storev1.Head // of the chains with new records
+	heads    map[store.TenantID]*storev1.Head // of the chains that change
 	touched  []store.Touched
-	tenant   store.TenantID // that w.Tenant names; 0 if there is none yet
-	created  bool           // the tenant, by this write
-	position uint32
+	tenant   store.Tenant // that w.Tenant names; the id is 0 if there is none now
+	created  bool         // the tenant, by this write
+	position uint32       // of the next change record
 }
 
 func newStage(r *reader, w *store.Write, now time.Time) (*stage, error) {
-	s := &stage{
-		r: r, w: w,
-		epoch:    r.revision.Epoch,
-		revision: r.revision.Number + 1,
-		now:      now.UnixNano(),
-		heads:    make(map[store.TenantID]*storev1.Head),
+	s := &stage{r: r, w: w, revision: r.revision, heads: make(map[store.TenantID]*storev1.Head)}
+	s.revision.Number++
+	if n, err := instant(now); err == nil {
+		s.clock = n
+		s.revision.Number = max(s.revision.Number, uint64(n))
 	}
+	s.now = int64(s.revision.Number)
 	if w.Tenant != "" {
 		t, err := r.Tenant(w.Tenant)
 		if err != nil && err != store.ErrNotFound {
 			return nil, err
 		}
-		s.tenant = t.ID
+		s.tenant = t
 	}
 	return s, nil
 }
 
 // changed reports whether there is anything to write.
-func (s *stage) changed() bool { return s.position > 0 }
+func (s *stage) changed() bool {
+	return slices.ContainsFunc(s.records[:], func(records map[string][]byte) bool { return len(records) > 0 })
+}
+
+// committed is the answer to the write if it is made.
+func (s *stage) committed() store.Committed {
+	c := store.Committed{Revision: s.r.revision, Changed: s.changed()}
+	if s.position > 0 {
+		c.Revision = s.revision
+	}
+	return c
+}
 
 // changesFill is how full pages of change records are left when they are split. The
 // records of a tenant are only ever appended, so halves would stay half empty.
@@ -57,12 +69,14 @@ const changesFill = 0.8
 func (s *stage) flush() (err error) {
 	defer guard(&err)
 	for tenant, head := range s.heads {
-		head.Revision = s.revision
 		value, err := encode(head)
 		if err != nil {
 			return err
 		}
 		s.put(bucketHeads, tenantKey(tenant), value)
+	}
+	if len(s.records[bucketTenants]) > 0 {
+		s.r.tenant = store.Tenant{} // it may have changed
 	}
 	for b, records := range s.records {
 		if len(records) == 0 {
@@ -76,7 +90,7 @@ func (s *stage) flush() (err error) {
 			if value == nil {
 				err = to.Delete([]byte(key))
 			} else {
-				err = to.Put([]byte(key), seal(bucket(b), []byte(key), value))
+				err = put(to, bucket(b), []byte(key), value)
 			}
 			if err != nil {
 				return err
@@ -115,17 +129,29 @@ func (s *stage) apply(change store.Change) error {
 		return s.createTenant(c)
 	case store.PutCatalog:
 		return s.putCatalog(c)
+	case store.UpdateTenant:
+		return s.updateTenant(c)
+	case store.SetPrimary:
+		return s.setPrimary(c)
+	case store.DeleteTenant:
+		return s.deleteTenant(c)
+	case store.PurgeTenant:
+		return s.purgeTenant(c)
+	case store.EraseSubject:
+		return s.eraseSubject(c)
+	case store.TrimChanges:
+		return s.trimChanges(c)
 	}
 	return fmt.Errorf("can't store a change of type %T", change)
 }
 
 // own checks that a change is one of the tenant that the write is for.
 func (s *stage) own(tenant store.TenantID) error {
-	if s.tenant == 0 {
+	if s.tenant.ID == 0 {
 		return fmt.Errorf("can't change tenant %d in a write for %q: there is no such tenant", tenant, s.w.Tenant)
 	}
-	if tenant != s.tenant {
-		return fmt.Errorf("can't change tenant %d in a write for %q: that is tenant %d", tenant, s.w.Tenant, s.tenant)
+	if tenant != s.tenant.ID {
+		return fmt.Errorf("can't change tenant %d in a write for %q: that is tenant %d", tenant, s.w.Tenant, s.tenant.ID)
 	}
 	return nil
 }
@@ -145,7 +171,7 @@ func (s *stage) interval(key []byte) (*storev1.Interval, error) {
 
 func (s *stage) setAssignment(c store.SetAssignment) error {
 	if c.Tenant == 0 && s.created {
-		c.Tenant = s.tenant
+		c.Tenant = s.tenant.ID
 	}
 	if err := s.own(c.Tenant); err != nil {
 		return err
@@ -166,12 +192,13 @@ func (s *stage) setAssignment(c store.SetAssignment) error {
 	if before != nil && before.GetStartsAt() == after.GetStartsAt() && before.GetExpiresAt() == after.GetExpiresAt() {
 		return nil
 	}
-	value, err := encode(&storev1.Assignment{StartsAt: after.GetStartsAt(), ExpiresAt: after.GetExpiresAt(), Revision: s.revision})
+	value, err := encode(&storev1.Assignment{StartsAt: after.GetStartsAt(), ExpiresAt: after.GetExpiresAt(), Revision: s.revision.Number})
 	if err != nil {
 		return err
 	}
 	s.put(bucketAssignments, key, value)
 	s.put(bucketByRole, byRoleKey(c.Tenant, a.AssignmentKey), []byte{})
+	s.moveEnd(key, before, after)
 	s.touch(c.Tenant, a.Subject)
 	return s.record(c.Tenant, a.Subject, &storev1.Change{Change: &storev1.Change_Assignment{
 		Assignment: &storev1.AssignmentChange{Role: a.Role, Scope: a.Scope, Before: before, After: after},
@@ -192,9 +219,10 @@ func (s *stage) removeAssignment(c store.RemoveAssignment) error {
 	}
 	s.remove(bucketAssignments, key)
 	s.remove(bucketByRole, byRoleKey(c.Tenant, c.Key))
+	s.moveEnd(key, before, nil)
 	s.touch(c.Tenant, c.Key.Subject)
 	return s.record(c.Tenant, c.Key.Subject, &storev1.Change{Change: &storev1.Change_Assignment{
-		Assignment: &storev1.AssignmentChange{Role: c.Key.Role, Scope: c.Key.Scope, Before: before},
+		Assignment: &storev1.AssignmentChange{Role: c.Key.Role, Scope: c.Key.Scope, Before: before, Cleared: c.Cleared},
 	}})
 }
 
@@ -218,44 +246,13 @@ func (s *stage) setToggle(c store.SetToggle) error {
 		}
 		change.Before = &before
 	}
-	value, err := encode(&storev1.Toggle{On: c.On, Revision: s.revision})
+	value, err := encode(&storev1.Toggle{On: c.On, Revision: s.revision.Number})
 	if err != nil {
 		return err
 	}
 	s.put(bucketToggles, key, value)
 	s.touch(c.Tenant, "")
 	return s.record(c.Tenant, "", &storev1.Change{Change: &storev1.Change_Toggle{Toggle: change}})
-}
-
-func (s *stage) createTenant(c store.CreateTenant) error {
-	if c.Name != s.w.Tenant {
-		return fmt.Errorf("can't create tenant %q in a write for %q", c.Name, s.w.Tenant)
-	}
-	if s.tenant != 0 {
-		return fmt.Errorf("can't create tenant %q: there is one of that name", c.Name)
-	}
-	if err := checkName("tenant name", c.Name); err != nil {
-		return err
-	}
-	stored, _, err := s.get(bucketMeta, metaNextTenant)
-	if err != nil {
-		return err
-	}
-	id, err := decodeNumber(stored)
-	if err != nil {
-		return err
-	}
-	value, err := encode(&storev1.Tenant{Id: id, Catalog: c.Catalog.Name, CatalogVersion: c.Catalog.Version, CreatedAt: s.now})
-	if err != nil {
-		return err
-	}
-	s.tenant, s.created = store.TenantID(id), true
-	s.put(bucketTenants, []byte(c.Name), value)
-	s.put(bucketMeta, metaNextTenant, encodeNumber(id+1))
-	s.touch(s.tenant, "")
-	return s.record(s.tenant, "", &storev1.Change{Change: &storev1.Change_Tenant{
-		Tenant: &storev1.TenantChange{Id: id, Name: c.Name, Catalog: c.Catalog.Name, CatalogVersion: c.Catalog.Version},
-	}})
 }
 
 func (s *stage) putCatalog(c store.PutCatalog) error {
@@ -294,12 +291,17 @@ func (s *stage) record(tenant store.TenantID, subject string, c *storev1.Change)
 	if s.position == math.MaxUint32 {
 		return fmt.Errorf("can't store a write of so many changes")
 	}
+	head, err := s.head(tenant)
+	if err != nil {
+		return err
+	}
 	personal, commitments, err := personalFields(s.w, subject)
 	if err != nil {
 		return err
 	}
-	c.Epoch, c.Revision, c.Position, c.Time = s.epoch, s.revision, s.position, s.now
+	c.Epoch, c.Revision, c.Position = s.revision.Epoch, s.revision.Number, s.position
 	c.Caller, c.ByOperator, c.Commitments = s.w.By.Caller, s.w.By.Operator, commitments
+	c.Follows = head.GetChainHash()[:followsSize]
 	chained, err := encode(c)
 	if err != nil {
 		return err
@@ -308,16 +310,30 @@ func (s *stage) record(tenant store.TenantID, subject string, c *storev1.Change)
 	if err != nil {
 		return err
 	}
-	head := s.heads[tenant]
-	if head == nil {
-		if head, err = s.r.head(tenant); err != nil {
-			return err
-		}
-		s.heads[tenant] = head
+	at := store.Position{Revision: s.revision.Number, Index: s.position}
+	s.put(bucketChanges, changeKey(tenant, at), value)
+	if object := objectOf(c, subject); object != "" {
+		s.put(bucketChangesByObject, objectKey(tenant, object, at), []byte{})
 	}
-	s.put(bucketChanges, changeKey(tenant, s.revision, s.position), value)
+	head.Revision, head.Position = at.Revision, at.Index
 	head.ChainHash = chainHash(head.GetChainHash(), chained)
 	head.ChainLength++
 	s.position++
 	return nil
+}
+
+// head returns the head of a chain, to be changed.
+func (s *stage) head(tenant store.TenantID) (*storev1.Head, error) {
+	if head := s.heads[tenant]; head != nil {
+		return head, nil
+	}
+	head, err := s.r.head(tenant)
+	if err != nil {
+		return nil, err
+	}
+	if len(head.GetChainHash()) != len(chainStart) {
+		return nil, damaged("the head of tenant %d", tenant)
+	}
+	s.heads[tenant] = head
+	return head, nil
 }

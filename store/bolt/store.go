@@ -34,8 +34,9 @@ type Options struct {
 	Now func() time.Time
 
 	// For tests.
-	openFile func(name string, flag int, mode os.FileMode) (*os.File, error) // nil: os.OpenFile
-	reserve  int                                                             // 0: the constant
+	openFile    func(name string, flag int, mode os.FileMode) (*os.File, error) // nil: os.OpenFile
+	reserve     int                                                             // 0: the constant
+	upgradeStep int                                                             // 0: the constant
 }
 
 // Store is a store in a bbolt file. Open makes one.

@@ -136,7 +136,7 @@ func (s *Store) transact(group []*request, answers []answer) error {
 	if err != nil {
 		return err
 	}
-	defer s.abandon(tx)
+	defer s.file.abandon(tx)
 	txid := tx.ID()
 	newest := s.newest.Load()
 	r, err := newReader(tx, s.epoch, newest)
@@ -147,20 +147,21 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		return err
 	}
 	var touched []store.Touched
+	written := false
 	for i, req := range group {
-		stage, err := s.plan(r, req)
-		if err != nil || !stage.changed() {
-			answers[i] = answer{store.Committed{Revision: r.revision}, err}
+		stage, committed, err := s.plan(r, req)
+		answers[i] = answer{committed, err}
+		if err != nil || committed.Repeated || !stage.changed() {
 			continue
 		}
 		if err := stage.flush(); err != nil {
 			return err
 		}
-		r.revision.Number = stage.revision
+		written = true
+		r.revision = committed.Revision
 		touched = append(touched, stage.touched...)
-		answers[i] = answer{committed: store.Committed{Revision: r.revision, Changed: true}}
 	}
-	if len(touched) == 0 {
+	if !written {
 		return nil
 	}
 	if err := finish(r); err != nil {
@@ -169,7 +170,7 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		}
 		return err
 	}
-	if s.options.Observer != nil {
+	if s.options.Observer != nil && len(touched) > 0 {
 		s.options.Observer.Committed(touched)
 	}
 	s.newest.Store(&state{txid, r.revision.Number})
@@ -177,28 +178,33 @@ func (s *Store) transact(group []*request, answers []answer) error {
 }
 
 // plan runs the plan of a write on what the reader sees, and turns the changes into
-// records.
-func (s *Store) plan(r *reader, req *request) (*stage, error) {
+// records. It returns them with the answer to the write.
+func (s *Store) plan(r *reader, req *request) (*stage, store.Committed, error) {
+	committed := store.Committed{Revision: r.revision}
 	if !req.taken.CompareAndSwap(false, true) {
-		return nil, req.ctx.Err() // which nobody waits for
+		return nil, committed, req.ctx.Err() // which nobody waits for
 	}
 	if err := req.ctx.Err(); err != nil {
-		return nil, err
-	}
-	changes, err := runPlan(req.write.Plan, r)
-	if err != nil {
-		return nil, err
+		return nil, committed, err
 	}
 	stage, err := newStage(r, &req.write, s.options.Now())
 	if err != nil {
-		return nil, err
+		return nil, committed, err
+	}
+	if earlier, err := stage.repeated(); err != nil || earlier.Repeated {
+		return nil, earlier, err
+	}
+	changes, err := runPlan(req.write.Plan, r)
+	if err != nil {
+		return nil, committed, err
 	}
 	for _, c := range changes {
 		if err := stage.apply(c); err != nil {
-			return nil, err
+			return nil, committed, err
 		}
 	}
-	return stage, nil
+	committed = stage.committed()
+	return stage, committed, stage.remember(committed)
 }
 
 // runPlan runs a plan. One that panics or ends its goroutine fails, and harms no other
@@ -222,10 +228,10 @@ func runPlan(plan func(store.Reader) ([]store.Change, error), r store.Reader) (c
 
 // abandon ends a transaction that was not committed. If bbolt can't do even that, it
 // keeps its lock for ever.
-func (s *Store) abandon(tx *bbolt.Tx) {
+func (f *file) abandon(tx *bbolt.Tx) {
 	defer func() {
 		if recover() != nil {
-			s.file.stuck = true
+			f.stuck = true
 		}
 	}()
 	_ = tx.Rollback() // nothing to do after a commit
@@ -234,8 +240,7 @@ func (s *Store) abandon(tx *bbolt.Tx) {
 // finish writes the revision and commits.
 func finish(r *reader) (err error) {
 	defer guard(&err)
-	value := encodeNumber(r.revision.Number)
-	if err := r.bucket(bucketMeta).Put(metaRevision, seal(bucketMeta, metaRevision, value)); err != nil {
+	if err := put(r.bucket(bucketMeta), bucketMeta, metaRevision, encodeNumber(r.revision.Number)); err != nil {
 		return err
 	}
 	return r.tx.Commit()

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -21,40 +22,43 @@ func testChanges(t *testing.T, open Open) {
 		{By: actor, Justification: "new here", Plan: plan(store.SetAssignment{Tenant: id, Assignment: store.Assignment{AssignmentKey: ann, Interval: first}})},
 		{By: operator, Plan: plan(store.SetAssignment{Tenant: id, Assignment: store.Assignment{AssignmentKey: ann, Interval: second}},
 			store.SetToggle{Tenant: id, Toggle: "x", On: true})},
-		{By: store.By{Subject: "user:boss"}, Justification: "left", Plan: plan(remove(id, ann))},
+		{By: store.By{Subject: "user:boss"}, Justification: "left", Plan: plan(store.RemoveAssignment{Tenant: id, Key: ann, Cleared: true},
+			store.SetToggle{Tenant: id, Toggle: "x", On: false})},
 	}
+	revisions := []store.Revision{f.Revision()}
 	for _, w := range writes {
 		w.Tenant = "t"
-		if _, err := f.Commit(context.Background(), w); err != nil {
+		c, err := f.Commit(context.Background(), w)
+		if err != nil {
 			t.Fatal(err)
 		}
+		revisions = append(revisions, c.Revision)
 	}
-	epoch := f.Revision().Epoch
-	record := func(n uint64, by store.By, why string, before *store.Interval, c store.Change) store.ChangeRecord {
-		return store.ChangeRecord{Revision: store.Revision{Epoch: epoch, Number: n}, By: by, Justification: why, Before: before, Change: c}
+	record := func(n int, index uint32, by store.By, why string, before *store.Interval, c store.Change) store.ChangeRecord {
+		return store.ChangeRecord{Revision: revisions[n], Index: index, By: by, Justification: why, Before: before, Change: c}
 	}
+	on := true
+	switchedOff := record(3, 1, store.By{Subject: "user:boss"}, "left", nil, store.SetToggle{Tenant: id, Toggle: "x", On: false})
+	switchedOff.ToggleBefore = &on
 	want := []store.ChangeRecord{
-		record(1, store.By{Operator: true}, "", nil, store.CreateTenant{Name: "t", Catalog: store.CatalogRef{Name: "helpdesk", Version: 1}}),
-		record(2, actor, "new here", nil, store.SetAssignment{Tenant: id, Assignment: store.Assignment{AssignmentKey: ann, Interval: first}}),
-		record(3, operator, "", &first, store.SetAssignment{Tenant: id, Assignment: store.Assignment{AssignmentKey: ann, Interval: second}}),
-		record(3, operator, "", nil, store.SetToggle{Tenant: id, Toggle: "x", On: true}),
-		record(4, store.By{Subject: "user:boss"}, "left", &second, remove(id, ann)),
+		record(0, 0, store.By{Operator: true}, "", nil, store.CreateTenant{Name: "t", Catalog: store.CatalogRef{Name: "helpdesk", Version: 1}}),
+		record(1, 0, actor, "new here", nil, store.SetAssignment{Tenant: id, Assignment: store.Assignment{AssignmentKey: ann, Interval: first}}),
+		record(2, 0, operator, "", &first, store.SetAssignment{Tenant: id, Assignment: store.Assignment{AssignmentKey: ann, Interval: second}}),
+		record(2, 1, operator, "", nil, store.SetToggle{Tenant: id, Toggle: "x", On: true}),
+		record(3, 0, store.By{Subject: "user:boss"}, "left", &second, store.RemoveAssignment{Tenant: id, Key: ann, Cleared: true}),
+		switchedOff,
 	}
 	f.view(func(r store.Reader) {
+		got := all(t, r.History(id, store.Range{}))
 		last := begun
-		for after, rest := range map[uint64][]store.ChangeRecord{0: want, 1: want[1:], 2: want[2:], 3: want[4:], 4: nil, 9: nil} {
-			got := all(t, r.Changes(id, after))
-			for i := range got {
-				if after == 0 {
-					if got[i].Time.Before(last) || got[i].Time.After(time.Now()) {
-						t.Errorf("record %d has the time %s", i, got[i].Time)
-					}
-					last = got[i].Time
-				}
-				got[i].Time = time.Time{}
+		for i := range got {
+			if got[i].Time.Before(last) || got[i].Time.After(time.Now()) {
+				t.Errorf("record %d has the time %s", i, got[i].Time)
 			}
-			equalRecords(t, got, rest)
+			last = got[i].Time
+			got[i].Time = time.Time{}
 		}
+		equalRecords(t, got, want)
 	})
 }
 
@@ -64,16 +68,24 @@ func equalRecords(t *testing.T, got, want []store.ChangeRecord) {
 	for i := range max(len(got), len(want)) {
 		switch {
 		case i >= len(got):
-			t.Errorf("record %d is missing: %+v", i, want[i])
+			t.Errorf("record %d is missing: %s", i, recordText(want[i]))
 		case i >= len(want):
-			t.Errorf("record %d should not be there: %+v", i, got[i])
+			t.Errorf("record %d should not be there: %s", i, recordText(got[i]))
 		default:
-			g, w := got[i], want[i]
-			if (g.Before == nil) != (w.Before == nil) || g.Before != nil && !g.Before.Equal(*w.Before) {
-				t.Errorf("record %d: before is %v, want %v", i, g.Before, w.Before)
-			}
-			g.Before, w.Before = nil, nil
-			equal(t, "record", g, w)
+			equal(t, fmt.Sprintf("record %d", i), recordText(got[i]), recordText(want[i]))
 		}
 	}
+}
+
+// recordText shows a record with what it points to.
+func recordText(r store.ChangeRecord) string {
+	before, toggle := "none", "none"
+	if r.Before != nil {
+		before = fmt.Sprint(*r.Before)
+	}
+	if r.ToggleBefore != nil {
+		toggle = fmt.Sprint(*r.ToggleBefore)
+	}
+	r.Before, r.ToggleBefore = nil, nil
+	return fmt.Sprintf("%+v %T before %s toggle before %s", r, r.Change, before, toggle)
 }

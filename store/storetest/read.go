@@ -39,8 +39,8 @@ func testEmpty(t *testing.T, open Open) {
 		equal(t, "AssignmentsOf", len(all(t, r.AssignmentsOf(1, "user:ann"))), 0)
 		equal(t, "AssignmentsByRole", len(all(t, r.AssignmentsByRole(1, "admin", store.AssignmentKey{}))), 0)
 		equal(t, "Catalogs", len(all(t, r.Catalogs(store.CatalogRef{}))), 0)
-		equal(t, "Changes", len(all(t, r.Changes(0, 0))), 0)
-		equal(t, "Changes after", len(all(t, r.Changes(1, 7))), 0)
+		equal(t, "Changes", len(all(t, r.History(0, store.Range{}))), 0)
+		equal(t, "Changes after", len(all(t, r.History(1, store.Range{After: store.Position{Revision: 7}}))), 0)
 		equal(t, "Assignments of the last id", len(all(t, r.Assignments(^store.TenantID(0), store.AssignmentKey{}))), 0)
 	})
 }
@@ -90,7 +90,7 @@ func testIsolation(t *testing.T, open Open) {
 		equal(t, "Assignments", len(all(t, r.Assignments(b, store.AssignmentKey{}))), 0)
 		equal(t, "AssignmentsOf", len(all(t, r.AssignmentsOf(b, "user:ann"))), 0)
 		equal(t, "AssignmentsByRole", len(all(t, r.AssignmentsByRole(b, "admin", store.AssignmentKey{}))), 0)
-		equal(t, "Changes", len(all(t, r.Changes(b, 0))), 1)
+		equal(t, "Changes", len(all(t, r.History(b, store.Range{}))), 1)
 		toggles, err := r.Toggles(b)
 		if err != nil || len(toggles) != 0 {
 			t.Errorf("Toggles: %v, %v", toggles, err)
@@ -272,7 +272,7 @@ func testCatalogs(t *testing.T, open Open) {
 			_, err = r.Catalog(ref)
 			is(t, fmt.Sprintf("Catalog(%v)", ref), err, store.ErrNotFound)
 		}
-		equal(t, "Changes", len(all(t, r.Changes(0, 0))), len(refs))
+		equal(t, "Changes", len(all(t, r.History(0, store.Range{}))), len(refs))
 	})
 }
 

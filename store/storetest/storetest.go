@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -16,8 +17,8 @@ import (
 )
 
 // Open opens the store in a directory. What was written there before is to be found
-// again. Run closes what it opens.
-type Open = func(t *testing.T, dir string, observer store.Observer) store.Store
+// again. The observer and the clock may be nil. Run closes what it opens.
+type Open = func(t *testing.T, dir string, observer store.Observer, now func() time.Time) store.Store
 
 var (
 	seed  = flag.Uint64("store-seed", 0, "seed of the random operations; 0 takes a new one")
@@ -46,6 +47,16 @@ func Run(t *testing.T, open Open) {
 		{"Context", testContext},
 		{"OneWriteManyChanges", testOneWriteManyChanges},
 		{"Changes", testChanges},
+		{"History", testHistory},
+		{"Follow", testFollow},
+		{"Clock", testClock},
+		{"MoveTenant", testMoveTenant},
+		{"DeleteTenant", testDeleteTenant},
+		{"EndedBefore", testEndedBefore},
+		{"RequestIDs", testRequestIDs},
+		{"RequestIDsAtOnce", testRequestIDsAtOnce},
+		{"Erase", testErase},
+		{"Trim", testTrim},
 		{"Observer", testObserver},
 		{"ReadYourWrites", testReadYourWrites},
 		{"Snapshot", testSnapshot},
@@ -71,7 +82,18 @@ func start(t *testing.T, open Open) *fixture {
 
 func startIn(t *testing.T, open Open, dir string, observer store.Observer) *fixture {
 	t.Helper()
-	s := open(t, dir, observer)
+	return startWith(t, func(t *testing.T) store.Store { return open(t, dir, observer, nil) })
+}
+
+// startAt starts a store that has a clock.
+func startAt(t *testing.T, open Open, now func() time.Time) *fixture {
+	t.Helper()
+	return startWith(t, func(t *testing.T) store.Store { return open(t, t.TempDir(), nil, now) })
+}
+
+func startWith(t *testing.T, open func(*testing.T) store.Store) *fixture {
+	t.Helper()
+	s := open(t)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -149,12 +171,35 @@ func first[T any](t *testing.T, seq iter.Seq2[T, error], n int) []T {
 	return out
 }
 
+// follow verifies the chain of a tenant, and returns both ends.
+func (f *fixture) follow(tenant store.TenantID) store.Chain {
+	f.t.Helper()
+	var chain store.Chain
+	f.view(func(r store.Reader) {
+		var err error
+		if chain, err = r.Chain(tenant); err != nil {
+			f.t.Fatalf("Chain(%d): %v", tenant, err)
+		}
+		at, err := r.Follow(tenant, chain.Trimmed, math.MaxInt)
+		if err != nil || at != chain.Head {
+			f.t.Errorf("Follow(%d): %+v, %v; want %+v", tenant, at, err, chain.Head)
+		}
+	})
+	return chain
+}
+
 func key(subject, role, scope string) store.AssignmentKey {
 	return store.AssignmentKey{Subject: subject, Role: role, Scope: scope}
 }
 
 func set(tenant store.TenantID, k store.AssignmentKey) store.SetAssignment {
 	return store.SetAssignment{Tenant: tenant, Assignment: store.Assignment{AssignmentKey: k}}
+}
+
+// until gives an assignment an end.
+func until(a store.SetAssignment, end time.Time) store.SetAssignment {
+	a.Assignment.End = end
+	return a
 }
 
 func remove(tenant store.TenantID, k store.AssignmentKey) store.RemoveAssignment {

@@ -75,11 +75,14 @@ func compareBuckets(was, is *bbolt.Bucket) (added, replaced [][2][]byte) {
 	return added, replaced
 }
 
-// put makes one update.
+// put makes one update. The same again would put nothing new.
 func (u *updates) put(db *bbolt.DB, n int) error {
+	if n >= len(u.order) {
+		return errExhausted
+	}
 	return db.Update(func(tx *bbolt.Tx) error {
 		for _, r := range u.buckets {
-			pair := r.pairs[u.order[n%len(u.order)]%len(r.pairs)]
+			pair := r.pairs[u.order[n]%len(r.pairs)]
 			if err := tx.Bucket(r.bucket).Put(pair[0], pair[1]); err != nil {
 				return err
 			}

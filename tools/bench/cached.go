@@ -7,6 +7,7 @@ import (
 	"time"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server"
 	"github.com/usher-pdp/usher/store/storetest/installation"
 )
 
@@ -83,8 +84,8 @@ func everyone(in *installation.Installation, subjects int) *load {
 	return l
 }
 
-// liveHeap returns how much of a server's heap is in use just after a collection, the
-// least of some. The server has no way to be told to collect: it is kept busy until it
+// liveHeap returns how much of a server's heap is in use just after a collection, without
+// its ballast: the least of some. The server has no way to be told to collect: it is kept busy until it
 // does, and then left alone while it sweeps.
 func liveHeap(st *stage, s *process, c *client) (least float64, err error) {
 	const collections = 3
@@ -98,7 +99,7 @@ func liveHeap(st *stage, s *process, c *client) (least float64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if live := page["go_memstats_heap_alloc_bytes"]; n == 0 || live < least {
+		if live := page["go_memstats_heap_alloc_bytes"] - server.HeapBallast; n == 0 || live < least {
 			least = live
 		}
 	}

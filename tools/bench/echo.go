@@ -40,7 +40,7 @@ type granting struct {
 }
 
 func (g *granting) Grant(context.Context, *usherv1.GrantRequest) (*usherv1.GrantResponse, error) {
-	if err := g.updates.put(g.db, int(g.next.Add(1))); err != nil {
+	if err := g.updates.put(g.db, int(g.next.Add(1)-1)); err != nil {
 		return nil, err
 	}
 	return &usherv1.GrantResponse{Outcome: usherv1.Outcome_OUTCOME_CHANGED}, nil

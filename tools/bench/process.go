@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -88,10 +89,12 @@ func (s *process) stop() {
 	<-s.exited
 }
 
-// withoutSettings drops what would change the settings of a server.
+// withoutSettings drops what would change the settings of a server, or of Go.
 func withoutSettings(environ []string) (kept []string) {
 	for _, pair := range environ {
-		if !strings.HasPrefix(pair, "USHER_") {
+		name, _, _ := strings.Cut(pair, "=")
+		ofGo := slices.Contains([]string{"GOGC", "GOMEMLIMIT", "AUTOMEMLIMIT", "GOMAXPROCS", "GODEBUG"}, name)
+		if !ofGo && !strings.HasPrefix(name, "USHER_") {
 			kept = append(kept, pair)
 		}
 	}

@@ -9,6 +9,12 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/store"
+	"github.com/usher-pdp/usher/store/bolt"
 )
 
 // writers is how many write at once where many do.
@@ -22,12 +28,15 @@ func writeExperiments() []experiment {
 	return []experiment{
 		contest{
 			name:    "write/lone",
-			about:   "one Grant after the other over TCP, 10,000 assignments; against bbolt alone with the same records, in process and behind the tuned echo",
+			about:   "one Grant after the other over TCP, and one Commit after the other in process, 10,000 assignments; against bbolt alone with the same records, in process and behind the tuned echo",
 			rounds:  9,
 			window:  2 * time.Second,
 			open:    openLoneGrant,
-			compare: []pair{{"grant", "bare bbolt"}, {"echo and bbolt", "bare bbolt"}, {"grant", "echo and bbolt"}},
-			goals:   []goal{{metric: p50, pair: pair{"grant", "bare bbolt"}, limit: 1.4}},
+			compare: []pair{{"store", "bare bbolt"}, {"grant", "bare bbolt"}, {"echo and bbolt", "bare bbolt"}, {"grant", "echo and bbolt"}},
+			goals: []goal{
+				{metric: p50, pair: pair{"store", "bare bbolt"}, limit: 1.2},
+				{metric: p50, pair: pair{"grant", "bare bbolt"}, limit: 1.4},
+			},
 		}.experiment(),
 		contest{
 			name:    "write/many",
@@ -54,7 +63,7 @@ func writeExperiments() []experiment {
 // echo is a bare Update of bbolt with the records that Usher puts for one. What it returns
 // as bare makes such updates in this process.
 func (st *stage) startGranting() (usher, echo *process, bare func() error, err error) {
-	const records = 30_000
+	const records = 100_000
 	sample, err := st.copied(small)
 	if err != nil {
 		return nil, nil, nil, err
@@ -98,7 +107,7 @@ func (st *stage) startGranting() (usher, echo *process, bare func() error, err e
 	echo, err = st.startEcho("tuned", usher, checks(st.files.installation(small), 501),
 		"-before", before[1], "-after", after, "-grants", strconv.Itoa(records))
 	next := 0
-	return usher, echo, func() error { next++; return updates.put(db, next) }, err
+	return usher, echo, func() error { next++; return updates.put(db, next-1) }, err
 }
 
 func openLoneGrant(st *stage) ([]side, error) {
@@ -106,21 +115,63 @@ func openLoneGrant(st *stage) ([]side, error) {
 	if err != nil {
 		return nil, err
 	}
+	commit, err := openStore(st)
+	if err != nil {
+		return nil, err
+	}
 	sides := []side{
+		{name: "store", run: func(ctx context.Context, d time.Duration) (tally, error) {
+			return keepBusy(ctx, 1, d, func(ctx context.Context, _ int) error { return commit(ctx) })
+		}},
 		{name: "bare bbolt", run: func(ctx context.Context, d time.Duration) (tally, error) {
 			return keepBusy(ctx, 1, d, func(context.Context, int) error { return bare() })
 		}},
 		{name: "grant", server: usher},
 		{name: "echo and bbolt", server: echo},
 	}
-	for i := range sides[1:] {
-		s := &sides[1+i]
+	for i := range sides[2:] {
+		s := &sides[2+i]
 		if s.client, err = st.client(s.server, "tcp", grants(st.files.installation(small), prepared)); err != nil {
 			return nil, err
 		}
 		s.run = s.client.keepBusy(1)
 	}
 	return sides, nil
+}
+
+// openStore opens a copy of a small store in this process, and returns what commits one
+// grant after the other, of what grants asks for.
+func openStore(st *stage) (commit func(context.Context) error, err error) {
+	dir, err := st.copied(small)
+	if err != nil {
+		return nil, err
+	}
+	s, err := bolt.Open(filepath.Join(dir, "usher.db"), bolt.Options{})
+	if err != nil {
+		return nil, err
+	}
+	st.ends = append(st.ends, s.Close)
+	requests := grants(st.files.installation(small), prepared).requests
+	return func(ctx context.Context) error {
+		if len(requests) == 0 {
+			return errExhausted
+		}
+		var r usherv1.GrantRequest
+		if err := proto.Unmarshal(requests[0], &r); err != nil {
+			return err
+		}
+		requests = requests[1:]
+		_, err := s.Commit(ctx, store.Write{
+			Tenant: r.GetTenant(), By: store.By{Operator: true},
+			Plan: func(reader store.Reader) ([]store.Change, error) {
+				t, err := reader.Tenant(r.GetTenant())
+				return []store.Change{store.SetAssignment{Tenant: t.ID, Assignment: store.Assignment{
+					AssignmentKey: store.AssignmentKey{Subject: r.GetSubject(), Role: r.GetRole(), Scope: r.GetScope()},
+				}}}, err
+			},
+		})
+		return err
+	}, nil
 }
 
 // size is how many assignments a store has.

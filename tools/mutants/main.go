@@ -1,6 +1,6 @@
 // Command mutants shows that the server's tests notice faults: it plants those of
-// mutants.txt, one at a time, and runs the judge of decisions against each, or the test
-// of the cache if it is planted there. The files of the repository are not touched; the
+// mutants.txt, one at a time, and runs the judge of decisions against each, or the tests
+// of the cache or of planning if it is planted there. The files of the repository are not touched; the
 // compiler is given an overlay.
 //
 // Run it in the root of the repository:
@@ -31,22 +31,37 @@ import (
 var list string
 
 // The tests that are to notice a fault: the judge, always with the same random worlds,
-// and for the cache the test of its truth, more than once because it is about chance.
+// for the cache the test of its truth, more than once because it is about chance, and for
+// planning the tables and its own tests.
 var (
 	judge = []string{
 		"-run", "^TestJudge", "-count", "1", "-timeout", "10m", "./server",
 		"-rapid.seed", "1", "-rapid.shrinktime", "1ns", "-rapid.nofailfile",
 	}
 	cacheTruth = []string{"-run", "^TestCacheTruth$", "-count", "5", "-failfast", "-timeout", "10m", "./server"}
+	planning   = []string{
+		"-run", "^Test(Tables|ChangeRole|RemoveSubject|MayGrant|Primary|Conflicts|EveryRefusal)",
+		"-count", "1", "-timeout", "10m", "./server", "./server/policy",
+	}
 )
 
-// ofTheCache are the files of the cache and of the facts that come through it.
-var ofTheCache = []string{"server/cache.go", "server/facts.go", "store/bolt/writer.go"}
+var (
+	// ofTheCache are the files of the cache and of the facts that come through it.
+	ofTheCache = []string{"server/cache.go", "server/facts.go", "store/bolt/writer.go"}
+	// ofPlanning are the files of what is administered, and by whom.
+	ofPlanning = []string{
+		"server/policy/conflict.go", "server/policy/may_grant.go", "server/policy/plan.go", "server/policy/plan_change.go",
+		"server/policy/primary.go",
+	}
+)
 
 // tests returns the tests that are to notice a fault in a file.
 func tests(file string) []string {
-	if slices.Contains(ofTheCache, file) {
+	switch {
+	case slices.Contains(ofTheCache, file):
 		return cacheTruth
+	case slices.Contains(ofPlanning, file):
+		return planning
 	}
 	return judge
 }
@@ -79,7 +94,7 @@ func run(only string) error {
 	if err := applyAll(".", all); err != nil {
 		return err
 	}
-	for _, tests := range [][]string{judge, cacheTruth} {
+	for _, tests := range [][]string{judge, cacheTruth, planning} {
 		if caught, err := runTests(tests, ""); err != nil {
 			return err
 		} else if len(caught) > 0 {

@@ -13,8 +13,8 @@ import (
 
 var languages = []string{"en", "de", "fr"}
 
-// TestEveryTextInEveryLanguage checks that roles, toggles and remedies have their
-// texts in the languages of the products.
+// TestEveryTextInEveryLanguage checks that roles, toggles, remedies and warnings have
+// their texts in the languages of the products.
 func TestEveryTextInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	for _, source := range catalogs.All() {
@@ -35,6 +35,9 @@ func TestEveryTextInEveryLanguage(t *testing.T) {
 		}
 		for _, transition := range catalog.GetAdministration().GetRefusedTransitions() {
 			check("the transition from "+transition.GetFrom(), transition.GetRemedy())
+		}
+		for _, limit := range catalog.GetAdministration().GetAdvisoryLimits() {
+			check("the advisory limit of "+limit.GetRole(), limit.GetWarning())
 		}
 	}
 }

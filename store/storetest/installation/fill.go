@@ -21,7 +21,7 @@ type portion struct{ tenant, start, end int }
 
 // Fill writes it into an empty store, tenants and assignments, in commits of bounded size;
 // progress (may be nil) is told how far it is, in assignments. The tenants refer to the built-in
-// catalogs in version 1, which a server stores when it starts.
+// catalogs, which a server stores when it starts.
 func (i *Installation) Fill(ctx context.Context, s store.Store, progress func(done, total int)) error {
 	done := 0
 	written := func(assignments int) {

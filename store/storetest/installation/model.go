@@ -37,7 +37,7 @@ type ask struct{ resource, action string }
 // models are the built-in catalogs, in turn by tenant.
 var models = [...]model{
 	{
-		catalog:    store.CatalogRef{Name: "expertconnect", Version: 1},
+		catalog:    store.CatalogRef{Name: "expertconnect", Version: 2},
 		scopeTypes: []string{"team"},
 		listed:     "ticket",
 		actions:    []string{"view", "answer", "message", "update", "reassign", "attach", "log_time", "search", "create"},

@@ -727,8 +727,14 @@ type Administration struct {
 	ExclusiveRoles []string `protobuf:"bytes,2,rep,name=exclusive_roles,json=exclusiveRoles,proto3" json:"exclusive_roles,omitempty"`
 	// Changes of role that are refused although the actor may grant and revoke.
 	RefusedTransitions []*Transition `protobuf:"bytes,3,rep,name=refused_transitions,json=refusedTransitions,proto3" json:"refused_transitions,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Roles of which few holders are advised. More are not refused: who grants one more is
+	// warned.
+	AdvisoryLimits []*AdvisoryLimit `protobuf:"bytes,4,rep,name=advisory_limits,json=advisoryLimits,proto3" json:"advisory_limits,omitempty"`
+	// Whether one holder of the protected role is the tenant's primary administrator, the
+	// contact for the account: at first the tenant's first administrator. It gives no permission.
+	HasPrimary    bool `protobuf:"varint,5,opt,name=has_primary,json=hasPrimary,proto3" json:"has_primary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Administration) Reset() {
@@ -782,7 +788,86 @@ func (x *Administration) GetRefusedTransitions() []*Transition {
 	return nil
 }
 
-// Transition is a change of a subject's role that is refused.
+func (x *Administration) GetAdvisoryLimits() []*AdvisoryLimit {
+	if x != nil {
+		return x.AdvisoryLimits
+	}
+	return nil
+}
+
+func (x *Administration) GetHasPrimary() bool {
+	if x != nil {
+		return x.HasPrimary
+	}
+	return false
+}
+
+// AdvisoryLimit is how many holders of a role are advised at most.
+type AdvisoryLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// The number. Counted are the subjects with an assignment that runs now or later.
+	Holders uint32 `protobuf:"varint,2,opt,name=holders,proto3" json:"holders,omitempty"`
+	// What is said when there are more, by language (BCP 47 tag); "en" has to be there.
+	Warning       map[string]string `protobuf:"bytes,3,rep,name=warning,proto3" json:"warning,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdvisoryLimit) Reset() {
+	*x = AdvisoryLimit{}
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdvisoryLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdvisoryLimit) ProtoMessage() {}
+
+func (x *AdvisoryLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdvisoryLimit.ProtoReflect.Descriptor instead.
+func (*AdvisoryLimit) Descriptor() ([]byte, []int) {
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *AdvisoryLimit) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *AdvisoryLimit) GetHolders() uint32 {
+	if x != nil {
+		return x.Holders
+	}
+	return 0
+}
+
+func (x *AdvisoryLimit) GetWarning() map[string]string {
+	if x != nil {
+		return x.Warning
+	}
+	return nil
+}
+
+// Transition is a change of a subject's role that is refused: by one act, or by a grant
+// beside an exclusive role. Roles that are not exclusive may be held one beside the other.
 type Transition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The role that the subject holds.
@@ -792,14 +877,20 @@ type Transition struct {
 	// Whether the operator may do it nevertheless.
 	OperatorMay bool `protobuf:"varint,3,opt,name=operator_may,json=operatorMay,proto3" json:"operator_may,omitempty"`
 	// What to do instead, by language (BCP 47 tag); "en" has to be there.
-	Remedy        map[string]string `protobuf:"bytes,4,rep,name=remedy,proto3" json:"remedy,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Remedy map[string]string `protobuf:"bytes,4,rep,name=remedy,proto3" json:"remedy,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// If the remedy is a request to the vendor's support: what it has to say, and who may
+	// file it.
+	SupportRequest *SupportRequest `protobuf:"bytes,5,opt,name=support_request,json=supportRequest,proto3" json:"support_request,omitempty"`
+	// Whether the remedy is to remove the subject and to invite it again. With neither of the
+	// two, the remedy is that somebody else does it.
+	InviteAgain   bool `protobuf:"varint,6,opt,name=invite_again,json=inviteAgain,proto3" json:"invite_again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[9]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +902,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[9]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +915,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{9}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Transition) GetFrom() string {
@@ -853,6 +944,75 @@ func (x *Transition) GetRemedy() map[string]string {
 		return x.Remedy
 	}
 	return nil
+}
+
+func (x *Transition) GetSupportRequest() *SupportRequest {
+	if x != nil {
+		return x.SupportRequest
+	}
+	return nil
+}
+
+func (x *Transition) GetInviteAgain() bool {
+	if x != nil {
+		return x.InviteAgain
+	}
+	return false
+}
+
+// SupportRequest is what a request to the vendor's support has to be like.
+type SupportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it has to say, such as "email".
+	Fields []string `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty"`
+	// The role of those who may file it.
+	FiledBy       string `protobuf:"bytes,2,opt,name=filed_by,json=filedBy,proto3" json:"filed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SupportRequest) Reset() {
+	*x = SupportRequest{}
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SupportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SupportRequest) ProtoMessage() {}
+
+func (x *SupportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SupportRequest.ProtoReflect.Descriptor instead.
+func (*SupportRequest) Descriptor() ([]byte, []int) {
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SupportRequest) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *SupportRequest) GetFiledBy() string {
+	if x != nil {
+		return x.FiledBy
+	}
+	return ""
 }
 
 var File_usher_catalog_v1_catalog_proto protoreflect.FileDescriptor
@@ -923,21 +1083,39 @@ const file_usher_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\f\n" +
 	"\n" +
-	"_starts_on\"\xcd\x01\n" +
+	"_starts_on\"\xc3\x02\n" +
 	"\x0eAdministration\x12-\n" +
 	"\x0eprotected_role\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\rprotectedRole\x122\n" +
 	"\x0fexclusive_roles\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x0eexclusiveRoles\x12X\n" +
-	"\x13refused_transitions\x18\x03 \x03(\v2\x1c.usher.catalog.v1.TransitionB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x12refusedTransitions\"\xb3\x02\n" +
+	"\x13refused_transitions\x18\x03 \x03(\v2\x1c.usher.catalog.v1.TransitionB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x12refusedTransitions\x12S\n" +
+	"\x0fadvisory_limits\x18\x04 \x03(\v2\x1f.usher.catalog.v1.AdvisoryLimitB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x0eadvisoryLimits\x12\x1f\n" +
+	"\vhas_primary\x18\x05 \x01(\bR\n" +
+	"hasPrimary\"\xbe\x02\n" +
+	"\rAdvisoryLimit\x12\x1a\n" +
+	"\x04role\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04role\x12$\n" +
+	"\aholders\x18\x02 \x01(\rB\n" +
+	"\xbaH\a*\x05\x18\xe8\a \x00R\aholders\x12\xae\x01\n" +
+	"\awarning\x18\x03 \x03(\v2,.usher.catalog.v1.AdvisoryLimit.WarningEntryBf\xbaHc\xba\x01T\n" +
+	"\n" +
+	"warning.en\x128the text in English is missing: write warning: {en: ...}\x1a\f'en' in this\x9a\x01\t\x10@*\x05r\x03(\x80\bR\awarning\x1a:\n" +
+	"\fWarningEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa1\x03\n" +
 	"\n" +
 	"Transition\x12\x1a\n" +
 	"\x04from\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12!\n" +
 	"\foperator_may\x18\x03 \x01(\bR\voperatorMay\x12\x9a\x01\n" +
 	"\x06remedy\x18\x04 \x03(\v2(.usher.catalog.v1.Transition.RemedyEntryBX\xbaHU\xba\x01R\n" +
-	"\tremedy.en\x127the text in English is missing: write remedy: {en: ...}\x1a\f'en' in thisR\x06remedy\x1a9\n" +
+	"\tremedy.en\x127the text in English is missing: write remedy: {en: ...}\x1a\f'en' in thisR\x06remedy\x12I\n" +
+	"\x0fsupport_request\x18\x05 \x01(\v2 .usher.catalog.v1.SupportRequestR\x0esupportRequest\x12!\n" +
+	"\finvite_again\x18\x06 \x01(\bR\vinviteAgain\x1a9\n" +
 	"\vRemedyEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B;Z9github.com/usher-pdp/usher/gen/usher/catalog/v1;catalogv1b\x06proto3"
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"u\n" +
+	"\x0eSupportRequest\x12@\n" +
+	"\x06fields\x18\x01 \x03(\tB(\xbaH%\x92\x01\"\b\x01\x10 \x18\x01\"\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x06fields\x12!\n" +
+	"\bfiled_by\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\afiledByB;Z9github.com/usher-pdp/usher/gen/usher/catalog/v1;catalogv1b\x06proto3"
 
 var (
 	file_usher_catalog_v1_catalog_proto_rawDescOnce sync.Once
@@ -951,7 +1129,7 @@ func file_usher_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_usher_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_usher_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_usher_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_usher_catalog_v1_catalog_proto_goTypes = []any{
 	(*Catalog)(nil),        // 0: usher.catalog.v1.Catalog
 	(*ResourceType)(nil),   // 1: usher.catalog.v1.ResourceType
@@ -962,31 +1140,37 @@ var file_usher_catalog_v1_catalog_proto_goTypes = []any{
 	(*Widening)(nil),       // 6: usher.catalog.v1.Widening
 	(*Toggle)(nil),         // 7: usher.catalog.v1.Toggle
 	(*Administration)(nil), // 8: usher.catalog.v1.Administration
-	(*Transition)(nil),     // 9: usher.catalog.v1.Transition
-	nil,                    // 10: usher.catalog.v1.Catalog.TitlesEntry
-	nil,                    // 11: usher.catalog.v1.Role.TitlesEntry
-	nil,                    // 12: usher.catalog.v1.Toggle.TitlesEntry
-	nil,                    // 13: usher.catalog.v1.Transition.RemedyEntry
+	(*AdvisoryLimit)(nil),  // 9: usher.catalog.v1.AdvisoryLimit
+	(*Transition)(nil),     // 10: usher.catalog.v1.Transition
+	(*SupportRequest)(nil), // 11: usher.catalog.v1.SupportRequest
+	nil,                    // 12: usher.catalog.v1.Catalog.TitlesEntry
+	nil,                    // 13: usher.catalog.v1.Role.TitlesEntry
+	nil,                    // 14: usher.catalog.v1.Toggle.TitlesEntry
+	nil,                    // 15: usher.catalog.v1.AdvisoryLimit.WarningEntry
+	nil,                    // 16: usher.catalog.v1.Transition.RemedyEntry
 }
 var file_usher_catalog_v1_catalog_proto_depIdxs = []int32{
-	10, // 0: usher.catalog.v1.Catalog.titles:type_name -> usher.catalog.v1.Catalog.TitlesEntry
+	12, // 0: usher.catalog.v1.Catalog.titles:type_name -> usher.catalog.v1.Catalog.TitlesEntry
 	1,  // 1: usher.catalog.v1.Catalog.resource_types:type_name -> usher.catalog.v1.ResourceType
 	3,  // 2: usher.catalog.v1.Catalog.roles:type_name -> usher.catalog.v1.Role
 	7,  // 3: usher.catalog.v1.Catalog.toggles:type_name -> usher.catalog.v1.Toggle
 	8,  // 4: usher.catalog.v1.Catalog.administration:type_name -> usher.catalog.v1.Administration
 	2,  // 5: usher.catalog.v1.ResourceType.attributes:type_name -> usher.catalog.v1.Attribute
-	11, // 6: usher.catalog.v1.Role.titles:type_name -> usher.catalog.v1.Role.TitlesEntry
+	13, // 6: usher.catalog.v1.Role.titles:type_name -> usher.catalog.v1.Role.TitlesEntry
 	4,  // 7: usher.catalog.v1.Role.inherits:type_name -> usher.catalog.v1.Inheritance
 	5,  // 8: usher.catalog.v1.Role.rules:type_name -> usher.catalog.v1.Rule
 	6,  // 9: usher.catalog.v1.Rule.widen:type_name -> usher.catalog.v1.Widening
-	12, // 10: usher.catalog.v1.Toggle.titles:type_name -> usher.catalog.v1.Toggle.TitlesEntry
-	9,  // 11: usher.catalog.v1.Administration.refused_transitions:type_name -> usher.catalog.v1.Transition
-	13, // 12: usher.catalog.v1.Transition.remedy:type_name -> usher.catalog.v1.Transition.RemedyEntry
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	14, // 10: usher.catalog.v1.Toggle.titles:type_name -> usher.catalog.v1.Toggle.TitlesEntry
+	10, // 11: usher.catalog.v1.Administration.refused_transitions:type_name -> usher.catalog.v1.Transition
+	9,  // 12: usher.catalog.v1.Administration.advisory_limits:type_name -> usher.catalog.v1.AdvisoryLimit
+	15, // 13: usher.catalog.v1.AdvisoryLimit.warning:type_name -> usher.catalog.v1.AdvisoryLimit.WarningEntry
+	16, // 14: usher.catalog.v1.Transition.remedy:type_name -> usher.catalog.v1.Transition.RemedyEntry
+	11, // 15: usher.catalog.v1.Transition.support_request:type_name -> usher.catalog.v1.SupportRequest
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_usher_catalog_v1_catalog_proto_init() }
@@ -1001,7 +1185,7 @@ func file_usher_catalog_v1_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_usher_catalog_v1_catalog_proto_rawDesc), len(file_usher_catalog_v1_catalog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

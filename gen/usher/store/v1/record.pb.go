@@ -32,7 +32,7 @@ type PersonalField int32
 const (
 	// Never written.
 	PersonalField_PERSONAL_FIELD_UNSPECIFIED PersonalField = 0
-	// The subject of an assignment.
+	// The subject of an assignment, or the primary administrator.
 	PersonalField_PERSONAL_FIELD_SUBJECT PersonalField = 1
 	// The actor, and the actor's groups: a serialized PersonalActor.
 	PersonalField_PERSONAL_FIELD_ACTOR PersonalField = 2
@@ -83,7 +83,7 @@ func (PersonalField) EnumDescriptor() ([]byte, []int) {
 	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{0}
 }
 
-// Tenant is the value under a tenant's name.
+// Tenant is the value under a tenant's name, or under the id of one that has been deleted.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The internal id. A name that is used again gets a new one.
@@ -93,7 +93,13 @@ type Tenant struct {
 	// The version of that catalog.
 	CatalogVersion uint32 `protobuf:"varint,3,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
 	// When it was created.
-	CreatedAt     int64 `protobuf:"varint,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	CreatedAt int64 `protobuf:"varint,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// The primary administrator. Empty: nobody, or it has been deleted.
+	Primary string `protobuf:"bytes,5,opt,name=primary,proto3" json:"primary,omitempty"`
+	// The name, of one that has been deleted.
+	Name string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	// When it was deleted.
+	DeletedAt     int64 `protobuf:"varint,7,opt,name=deleted_at,json=deletedAt,proto3" json:"deleted_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -156,6 +162,27 @@ func (x *Tenant) GetCreatedAt() int64 {
 	return 0
 }
 
+func (x *Tenant) GetPrimary() string {
+	if x != nil {
+		return x.Primary
+	}
+	return ""
+}
+
+func (x *Tenant) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Tenant) GetDeletedAt() int64 {
+	if x != nil {
+		return x.DeletedAt
+	}
+	return 0
+}
+
 // Head is rewritten by every commit of a tenant, so that two commits of one tenant
 // always touch the same key.
 type Head struct {
@@ -164,8 +191,12 @@ type Head struct {
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The hash of the tenant's last change record.
 	ChainHash []byte `protobuf:"bytes,2,opt,name=chain_hash,json=chainHash,proto3" json:"chain_hash,omitempty"`
-	// How many change records the chain has.
-	ChainLength   uint64 `protobuf:"varint,3,opt,name=chain_length,json=chainLength,proto3" json:"chain_length,omitempty"`
+	// How many change records the chain has, those included that are not kept any more.
+	ChainLength uint64 `protobuf:"varint,3,opt,name=chain_length,json=chainLength,proto3" json:"chain_length,omitempty"`
+	// The position of the tenant's last change record in its commit.
+	Position uint32 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
+	// Where the records begin that are kept. Absent: with the first.
+	Trimmed       *Anchor `protobuf:"bytes,5,opt,name=trimmed,proto3" json:"trimmed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -221,6 +252,184 @@ func (x *Head) GetChainLength() uint64 {
 	return 0
 }
 
+func (x *Head) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Head) GetTrimmed() *Anchor {
+	if x != nil {
+		return x.Trimmed
+	}
+	return nil
+}
+
+// Anchor is the last change record that is not kept any more.
+type Anchor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision number of its commit.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Its position in the commit.
+	Position uint32 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Its hash.
+	ChainHash []byte `protobuf:"bytes,3,opt,name=chain_hash,json=chainHash,proto3" json:"chain_hash,omitempty"`
+	// How many records there were up to it.
+	ChainLength uint64 `protobuf:"varint,4,opt,name=chain_length,json=chainLength,proto3" json:"chain_length,omitempty"`
+	// When it was committed.
+	Time int64 `protobuf:"varint,5,opt,name=time,proto3" json:"time,omitempty"`
+	// The chain_length that was reached when a trimming was recorded last.
+	RecordedLength uint64 `protobuf:"varint,6,opt,name=recorded_length,json=recordedLength,proto3" json:"recorded_length,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Anchor) Reset() {
+	*x = Anchor{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Anchor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Anchor) ProtoMessage() {}
+
+func (x *Anchor) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Anchor.ProtoReflect.Descriptor instead.
+func (*Anchor) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Anchor) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Anchor) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Anchor) GetChainHash() []byte {
+	if x != nil {
+		return x.ChainHash
+	}
+	return nil
+}
+
+func (x *Anchor) GetChainLength() uint64 {
+	if x != nil {
+		return x.ChainLength
+	}
+	return 0
+}
+
+func (x *Anchor) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Anchor) GetRecordedLength() uint64 {
+	if x != nil {
+		return x.RecordedLength
+	}
+	return 0
+}
+
+// Request is the value under (tenant, caller, request id): what was answered to a write.
+type Request struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	Time int64 `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
+	// The digest of what was asked for.
+	Digest []byte `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Whether the write changed anything.
+	Changed bool `protobuf:"varint,3,opt,name=changed,proto3" json:"changed,omitempty"`
+	// The revision number that was answered.
+	Revision      uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Request) Reset() {
+	*x = Request{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Request) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Request) ProtoMessage() {}
+
+func (x *Request) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Request.ProtoReflect.Descriptor instead.
+func (*Request) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Request) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Request) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Request) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *Request) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // Assignment is the value under (tenant, subject, role, scope).
 type Assignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -236,7 +445,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[2]
+	mi := &file_usher_store_v1_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -248,7 +457,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[2]
+	mi := &file_usher_store_v1_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -261,7 +470,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{2}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Assignment) GetStartsAt() int64 {
@@ -298,7 +507,7 @@ type Toggle struct {
 
 func (x *Toggle) Reset() {
 	*x = Toggle{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[3]
+	mi := &file_usher_store_v1_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +519,7 @@ func (x *Toggle) String() string {
 func (*Toggle) ProtoMessage() {}
 
 func (x *Toggle) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[3]
+	mi := &file_usher_store_v1_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +532,7 @@ func (x *Toggle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Toggle.ProtoReflect.Descriptor instead.
 func (*Toggle) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{3}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Toggle) GetOn() bool {
@@ -351,7 +560,7 @@ type Catalog struct {
 
 func (x *Catalog) Reset() {
 	*x = Catalog{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[4]
+	mi := &file_usher_store_v1_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +572,7 @@ func (x *Catalog) String() string {
 func (*Catalog) ProtoMessage() {}
 
 func (x *Catalog) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[4]
+	mi := &file_usher_store_v1_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +585,7 @@ func (x *Catalog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Catalog.ProtoReflect.Descriptor instead.
 func (*Catalog) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{4}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Catalog) GetYaml() []byte {
@@ -404,7 +613,7 @@ type ChangeRecord struct {
 
 func (x *ChangeRecord) Reset() {
 	*x = ChangeRecord{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[5]
+	mi := &file_usher_store_v1_record_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +625,7 @@ func (x *ChangeRecord) String() string {
 func (*ChangeRecord) ProtoMessage() {}
 
 func (x *ChangeRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[5]
+	mi := &file_usher_store_v1_record_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +638,7 @@ func (x *ChangeRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRecord.ProtoReflect.Descriptor instead.
 func (*ChangeRecord) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{5}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ChangeRecord) GetChained() []byte {
@@ -461,7 +670,7 @@ type Personal struct {
 
 func (x *Personal) Reset() {
 	*x = Personal{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[6]
+	mi := &file_usher_store_v1_record_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +682,7 @@ func (x *Personal) String() string {
 func (*Personal) ProtoMessage() {}
 
 func (x *Personal) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[6]
+	mi := &file_usher_store_v1_record_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +695,7 @@ func (x *Personal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Personal.ProtoReflect.Descriptor instead.
 func (*Personal) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{6}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Personal) GetField() PersonalField {
@@ -523,7 +732,7 @@ type PersonalActor struct {
 
 func (x *PersonalActor) Reset() {
 	*x = PersonalActor{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[7]
+	mi := &file_usher_store_v1_record_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +744,7 @@ func (x *PersonalActor) String() string {
 func (*PersonalActor) ProtoMessage() {}
 
 func (x *PersonalActor) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[7]
+	mi := &file_usher_store_v1_record_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +757,7 @@ func (x *PersonalActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonalActor.ProtoReflect.Descriptor instead.
 func (*PersonalActor) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{7}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PersonalActor) GetSubject() string {
@@ -578,7 +787,7 @@ type Commitment struct {
 
 func (x *Commitment) Reset() {
 	*x = Commitment{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[8]
+	mi := &file_usher_store_v1_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +799,7 @@ func (x *Commitment) String() string {
 func (*Commitment) ProtoMessage() {}
 
 func (x *Commitment) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[8]
+	mi := &file_usher_store_v1_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +812,7 @@ func (x *Commitment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commitment.ProtoReflect.Descriptor instead.
 func (*Commitment) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{8}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Commitment) GetField() PersonalField {
@@ -629,7 +838,8 @@ type Change struct {
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The position in the commit, from 0.
 	Position uint32 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`
-	// When it was committed.
+	// When it was committed, in records of format 1. Since format 2 the revision number is
+	// that time, and this is 0.
 	Time int64 `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
 	// The service whose connection it was, as far as known.
 	Caller string `protobuf:"bytes,5,opt,name=caller,proto3" json:"caller,omitempty"`
@@ -645,14 +855,22 @@ type Change struct {
 	//	*Change_Toggle
 	//	*Change_Tenant
 	//	*Change_Catalog
-	Change        isChange_Change `protobuf_oneof:"change"`
+	//	*Change_TenantUpdate
+	//	*Change_Primary
+	//	*Change_TenantDeletion
+	//	*Change_Erasure
+	//	*Change_Trimming
+	Change isChange_Change `protobuf_oneof:"change"`
+	// The first 8 bytes of the hash of the record before, in records since format 2: an edit
+	// shows at the next record, and not only at the end of the chain.
+	Follows       []byte `protobuf:"bytes,12,opt,name=follows,proto3" json:"follows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[9]
+	mi := &file_usher_store_v1_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +882,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[9]
+	mi := &file_usher_store_v1_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +895,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{9}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Change) GetEpoch() string {
@@ -772,6 +990,58 @@ func (x *Change) GetCatalog() *CatalogChange {
 	return nil
 }
 
+func (x *Change) GetTenantUpdate() *TenantUpdate {
+	if x != nil {
+		if x, ok := x.Change.(*Change_TenantUpdate); ok {
+			return x.TenantUpdate
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetPrimary() *PrimaryChange {
+	if x != nil {
+		if x, ok := x.Change.(*Change_Primary); ok {
+			return x.Primary
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetTenantDeletion() *TenantDeletion {
+	if x != nil {
+		if x, ok := x.Change.(*Change_TenantDeletion); ok {
+			return x.TenantDeletion
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetErasure() *Erasure {
+	if x != nil {
+		if x, ok := x.Change.(*Change_Erasure); ok {
+			return x.Erasure
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetTrimming() *Trimming {
+	if x != nil {
+		if x, ok := x.Change.(*Change_Trimming); ok {
+			return x.Trimming
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetFollows() []byte {
+	if x != nil {
+		return x.Follows
+	}
+	return nil
+}
+
 type isChange_Change interface {
 	isChange_Change()
 }
@@ -796,6 +1066,31 @@ type Change_Catalog struct {
 	Catalog *CatalogChange `protobuf:"bytes,11,opt,name=catalog,proto3,oneof"`
 }
 
+type Change_TenantUpdate struct {
+	// A tenant was moved to another catalog.
+	TenantUpdate *TenantUpdate `protobuf:"bytes,13,opt,name=tenant_update,json=tenantUpdate,proto3,oneof"`
+}
+
+type Change_Primary struct {
+	// The record's subject became the primary administrator, or, without one, nobody.
+	Primary *PrimaryChange `protobuf:"bytes,14,opt,name=primary,proto3,oneof"`
+}
+
+type Change_TenantDeletion struct {
+	// The tenant was deleted.
+	TenantDeletion *TenantDeletion `protobuf:"bytes,15,opt,name=tenant_deletion,json=tenantDeletion,proto3,oneof"`
+}
+
+type Change_Erasure struct {
+	// The name of a subject was erased from records.
+	Erasure *Erasure `protobuf:"bytes,16,opt,name=erasure,proto3,oneof"`
+}
+
+type Change_Trimming struct {
+	// The oldest records were removed.
+	Trimming *Trimming `protobuf:"bytes,17,opt,name=trimming,proto3,oneof"`
+}
+
 func (*Change_Assignment) isChange_Change() {}
 
 func (*Change_Toggle) isChange_Change() {}
@@ -803,6 +1098,16 @@ func (*Change_Toggle) isChange_Change() {}
 func (*Change_Tenant) isChange_Change() {}
 
 func (*Change_Catalog) isChange_Change() {}
+
+func (*Change_TenantUpdate) isChange_Change() {}
+
+func (*Change_Primary) isChange_Change() {}
+
+func (*Change_TenantDeletion) isChange_Change() {}
+
+func (*Change_Erasure) isChange_Change() {}
+
+func (*Change_Trimming) isChange_Change() {}
 
 // AssignmentChange is a change of the assignment of the record's subject.
 type AssignmentChange struct {
@@ -814,14 +1119,16 @@ type AssignmentChange struct {
 	// The interval before. Absent: there was no assignment.
 	Before *Interval `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
 	// The interval after. Absent: there is none any more.
-	After         *Interval `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	After *Interval `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	// It was removed because it had ended.
+	Cleared       bool `protobuf:"varint,5,opt,name=cleared,proto3" json:"cleared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AssignmentChange) Reset() {
 	*x = AssignmentChange{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[10]
+	mi := &file_usher_store_v1_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +1140,7 @@ func (x *AssignmentChange) String() string {
 func (*AssignmentChange) ProtoMessage() {}
 
 func (x *AssignmentChange) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[10]
+	mi := &file_usher_store_v1_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +1153,7 @@ func (x *AssignmentChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentChange.ProtoReflect.Descriptor instead.
 func (*AssignmentChange) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{10}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AssignmentChange) GetRole() string {
@@ -877,6 +1184,13 @@ func (x *AssignmentChange) GetAfter() *Interval {
 	return nil
 }
 
+func (x *AssignmentChange) GetCleared() bool {
+	if x != nil {
+		return x.Cleared
+	}
+	return false
+}
+
 // Interval is when an assignment is in force.
 type Interval struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -890,7 +1204,7 @@ type Interval struct {
 
 func (x *Interval) Reset() {
 	*x = Interval{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[11]
+	mi := &file_usher_store_v1_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1216,7 @@ func (x *Interval) String() string {
 func (*Interval) ProtoMessage() {}
 
 func (x *Interval) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[11]
+	mi := &file_usher_store_v1_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1229,7 @@ func (x *Interval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interval.ProtoReflect.Descriptor instead.
 func (*Interval) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{11}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Interval) GetStartsAt() int64 {
@@ -947,7 +1261,7 @@ type ToggleChange struct {
 
 func (x *ToggleChange) Reset() {
 	*x = ToggleChange{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[12]
+	mi := &file_usher_store_v1_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1273,7 @@ func (x *ToggleChange) String() string {
 func (*ToggleChange) ProtoMessage() {}
 
 func (x *ToggleChange) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[12]
+	mi := &file_usher_store_v1_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1286,7 @@ func (x *ToggleChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToggleChange.ProtoReflect.Descriptor instead.
 func (*ToggleChange) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{12}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ToggleChange) GetName() string {
@@ -1013,7 +1327,7 @@ type TenantChange struct {
 
 func (x *TenantChange) Reset() {
 	*x = TenantChange{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[13]
+	mi := &file_usher_store_v1_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1339,7 @@ func (x *TenantChange) String() string {
 func (*TenantChange) ProtoMessage() {}
 
 func (x *TenantChange) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[13]
+	mi := &file_usher_store_v1_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1352,7 @@ func (x *TenantChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantChange.ProtoReflect.Descriptor instead.
 func (*TenantChange) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{13}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TenantChange) GetId() uint64 {
@@ -1084,7 +1398,7 @@ type CatalogChange struct {
 
 func (x *CatalogChange) Reset() {
 	*x = CatalogChange{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[14]
+	mi := &file_usher_store_v1_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1410,7 @@ func (x *CatalogChange) String() string {
 func (*CatalogChange) ProtoMessage() {}
 
 func (x *CatalogChange) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[14]
+	mi := &file_usher_store_v1_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1423,7 @@ func (x *CatalogChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogChange.ProtoReflect.Descriptor instead.
 func (*CatalogChange) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{14}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CatalogChange) GetName() string {
@@ -1133,22 +1447,280 @@ func (x *CatalogChange) GetSha256() []byte {
 	return nil
 }
 
+// TenantUpdate is the move of the tenant to another catalog.
+type TenantUpdate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// The version of the catalog.
+	CatalogVersion uint32 `protobuf:"varint,2,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
+	// The name of the catalog before.
+	CatalogBefore string `protobuf:"bytes,3,opt,name=catalog_before,json=catalogBefore,proto3" json:"catalog_before,omitempty"`
+	// The version of the catalog before.
+	CatalogVersionBefore uint32 `protobuf:"varint,4,opt,name=catalog_version_before,json=catalogVersionBefore,proto3" json:"catalog_version_before,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *TenantUpdate) Reset() {
+	*x = TenantUpdate{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TenantUpdate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TenantUpdate) ProtoMessage() {}
+
+func (x *TenantUpdate) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TenantUpdate.ProtoReflect.Descriptor instead.
+func (*TenantUpdate) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *TenantUpdate) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *TenantUpdate) GetCatalogVersion() uint32 {
+	if x != nil {
+		return x.CatalogVersion
+	}
+	return 0
+}
+
+func (x *TenantUpdate) GetCatalogBefore() string {
+	if x != nil {
+		return x.CatalogBefore
+	}
+	return ""
+}
+
+func (x *TenantUpdate) GetCatalogVersionBefore() uint32 {
+	if x != nil {
+		return x.CatalogVersionBefore
+	}
+	return 0
+}
+
+// PrimaryChange is a change of the primary administrator.
+type PrimaryChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrimaryChange) Reset() {
+	*x = PrimaryChange{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrimaryChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrimaryChange) ProtoMessage() {}
+
+func (x *PrimaryChange) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrimaryChange.ProtoReflect.Descriptor instead.
+func (*PrimaryChange) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{18}
+}
+
+// TenantDeletion is the deletion of the tenant.
+type TenantDeletion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TenantDeletion) Reset() {
+	*x = TenantDeletion{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TenantDeletion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TenantDeletion) ProtoMessage() {}
+
+func (x *TenantDeletion) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TenantDeletion.ProtoReflect.Descriptor instead.
+func (*TenantDeletion) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{19}
+}
+
+// Erasure says that a subject's name was erased from records.
+type Erasure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From how many.
+	Count         uint64 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Erasure) Reset() {
+	*x = Erasure{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Erasure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Erasure) ProtoMessage() {}
+
+func (x *Erasure) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
+func (*Erasure) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Erasure) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// Trimming says that the oldest records were removed.
+type Trimming struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many, since the trimming that was recorded last.
+	Count         uint64 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trimming) Reset() {
+	*x = Trimming{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trimming) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trimming) ProtoMessage() {}
+
+func (x *Trimming) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trimming.ProtoReflect.Descriptor instead.
+func (*Trimming) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Trimming) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 var File_usher_store_v1_record_proto protoreflect.FileDescriptor
 
 const file_usher_store_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x1busher/store/v1/record.proto\x12\x0eusher.store.v1\"z\n" +
+	"\x1busher/store/v1/record.proto\x12\x0eusher.store.v1\"\xc7\x01\n" +
 	"\x06Tenant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\acatalog\x18\x02 \x01(\tR\acatalog\x12'\n" +
 	"\x0fcatalog_version\x18\x03 \x01(\rR\x0ecatalogVersion\x12\x1d\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\x03R\tcreatedAt\"d\n" +
+	"created_at\x18\x04 \x01(\x03R\tcreatedAt\x12\x18\n" +
+	"\aprimary\x18\x05 \x01(\tR\aprimary\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"deleted_at\x18\a \x01(\x03R\tdeletedAt\"\xb2\x01\n" +
 	"\x04Head\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
 	"\n" +
 	"chain_hash\x18\x02 \x01(\fR\tchainHash\x12!\n" +
-	"\fchain_length\x18\x03 \x01(\x04R\vchainLength\"d\n" +
+	"\fchain_length\x18\x03 \x01(\x04R\vchainLength\x12\x1a\n" +
+	"\bposition\x18\x04 \x01(\rR\bposition\x120\n" +
+	"\atrimmed\x18\x05 \x01(\v2\x16.usher.store.v1.AnchorR\atrimmed\"\xbf\x01\n" +
+	"\x06Anchor\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\rR\bposition\x12\x1d\n" +
+	"\n" +
+	"chain_hash\x18\x03 \x01(\fR\tchainHash\x12!\n" +
+	"\fchain_length\x18\x04 \x01(\x04R\vchainLength\x12\x12\n" +
+	"\x04time\x18\x05 \x01(\x03R\x04time\x12'\n" +
+	"\x0frecorded_length\x18\x06 \x01(\x04R\x0erecordedLength\"k\n" +
+	"\aRequest\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x18\n" +
+	"\achanged\x18\x03 \x01(\bR\achanged\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\"d\n" +
 	"\n" +
 	"Assignment\x12\x1b\n" +
 	"\tstarts_at\x18\x01 \x01(\x03R\bstartsAt\x12\x1d\n" +
@@ -1173,7 +1745,7 @@ const file_usher_store_v1_record_proto_rawDesc = "" +
 	"\n" +
 	"Commitment\x123\n" +
 	"\x05field\x18\x01 \x01(\x0e2\x1d.usher.store.v1.PersonalFieldR\x05field\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xda\x03\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xac\x06\n" +
 	"\x06Change\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1a\n" +
@@ -1189,13 +1761,20 @@ const file_usher_store_v1_record_proto_rawDesc = "" +
 	"\x06toggle\x18\t \x01(\v2\x1c.usher.store.v1.ToggleChangeH\x00R\x06toggle\x126\n" +
 	"\x06tenant\x18\n" +
 	" \x01(\v2\x1c.usher.store.v1.TenantChangeH\x00R\x06tenant\x129\n" +
-	"\acatalog\x18\v \x01(\v2\x1d.usher.store.v1.CatalogChangeH\x00R\acatalogB\b\n" +
-	"\x06change\"\x9e\x01\n" +
+	"\acatalog\x18\v \x01(\v2\x1d.usher.store.v1.CatalogChangeH\x00R\acatalog\x12C\n" +
+	"\rtenant_update\x18\r \x01(\v2\x1c.usher.store.v1.TenantUpdateH\x00R\ftenantUpdate\x129\n" +
+	"\aprimary\x18\x0e \x01(\v2\x1d.usher.store.v1.PrimaryChangeH\x00R\aprimary\x12I\n" +
+	"\x0ftenant_deletion\x18\x0f \x01(\v2\x1e.usher.store.v1.TenantDeletionH\x00R\x0etenantDeletion\x123\n" +
+	"\aerasure\x18\x10 \x01(\v2\x17.usher.store.v1.ErasureH\x00R\aerasure\x126\n" +
+	"\btrimming\x18\x11 \x01(\v2\x18.usher.store.v1.TrimmingH\x00R\btrimming\x12\x18\n" +
+	"\afollows\x18\f \x01(\fR\afollowsB\b\n" +
+	"\x06change\"\xb8\x01\n" +
 	"\x10AssignmentChange\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x120\n" +
 	"\x06before\x18\x03 \x01(\v2\x18.usher.store.v1.IntervalR\x06before\x12.\n" +
-	"\x05after\x18\x04 \x01(\v2\x18.usher.store.v1.IntervalR\x05after\"F\n" +
+	"\x05after\x18\x04 \x01(\v2\x18.usher.store.v1.IntervalR\x05after\x12\x18\n" +
+	"\acleared\x18\x05 \x01(\bR\acleared\"F\n" +
 	"\bInterval\x12\x1b\n" +
 	"\tstarts_at\x18\x01 \x01(\x03R\bstartsAt\x12\x1d\n" +
 	"\n" +
@@ -1213,7 +1792,18 @@ const file_usher_store_v1_record_proto_rawDesc = "" +
 	"\rCatalogChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\fR\x06sha256*\x87\x01\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xae\x01\n" +
+	"\fTenantUpdate\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12'\n" +
+	"\x0fcatalog_version\x18\x02 \x01(\rR\x0ecatalogVersion\x12%\n" +
+	"\x0ecatalog_before\x18\x03 \x01(\tR\rcatalogBefore\x124\n" +
+	"\x16catalog_version_before\x18\x04 \x01(\rR\x14catalogVersionBefore\"\x0f\n" +
+	"\rPrimaryChange\"\x10\n" +
+	"\x0eTenantDeletion\"\x1f\n" +
+	"\aErasure\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\" \n" +
+	"\bTrimming\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count*\x87\x01\n" +
 	"\rPersonalField\x12\x1e\n" +
 	"\x1aPERSONAL_FIELD_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16PERSONAL_FIELD_SUBJECT\x10\x01\x12\x18\n" +
@@ -1233,41 +1823,54 @@ func file_usher_store_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_usher_store_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_usher_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_usher_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_usher_store_v1_record_proto_goTypes = []any{
 	(PersonalField)(0),       // 0: usher.store.v1.PersonalField
 	(*Tenant)(nil),           // 1: usher.store.v1.Tenant
 	(*Head)(nil),             // 2: usher.store.v1.Head
-	(*Assignment)(nil),       // 3: usher.store.v1.Assignment
-	(*Toggle)(nil),           // 4: usher.store.v1.Toggle
-	(*Catalog)(nil),          // 5: usher.store.v1.Catalog
-	(*ChangeRecord)(nil),     // 6: usher.store.v1.ChangeRecord
-	(*Personal)(nil),         // 7: usher.store.v1.Personal
-	(*PersonalActor)(nil),    // 8: usher.store.v1.PersonalActor
-	(*Commitment)(nil),       // 9: usher.store.v1.Commitment
-	(*Change)(nil),           // 10: usher.store.v1.Change
-	(*AssignmentChange)(nil), // 11: usher.store.v1.AssignmentChange
-	(*Interval)(nil),         // 12: usher.store.v1.Interval
-	(*ToggleChange)(nil),     // 13: usher.store.v1.ToggleChange
-	(*TenantChange)(nil),     // 14: usher.store.v1.TenantChange
-	(*CatalogChange)(nil),    // 15: usher.store.v1.CatalogChange
+	(*Anchor)(nil),           // 3: usher.store.v1.Anchor
+	(*Request)(nil),          // 4: usher.store.v1.Request
+	(*Assignment)(nil),       // 5: usher.store.v1.Assignment
+	(*Toggle)(nil),           // 6: usher.store.v1.Toggle
+	(*Catalog)(nil),          // 7: usher.store.v1.Catalog
+	(*ChangeRecord)(nil),     // 8: usher.store.v1.ChangeRecord
+	(*Personal)(nil),         // 9: usher.store.v1.Personal
+	(*PersonalActor)(nil),    // 10: usher.store.v1.PersonalActor
+	(*Commitment)(nil),       // 11: usher.store.v1.Commitment
+	(*Change)(nil),           // 12: usher.store.v1.Change
+	(*AssignmentChange)(nil), // 13: usher.store.v1.AssignmentChange
+	(*Interval)(nil),         // 14: usher.store.v1.Interval
+	(*ToggleChange)(nil),     // 15: usher.store.v1.ToggleChange
+	(*TenantChange)(nil),     // 16: usher.store.v1.TenantChange
+	(*CatalogChange)(nil),    // 17: usher.store.v1.CatalogChange
+	(*TenantUpdate)(nil),     // 18: usher.store.v1.TenantUpdate
+	(*PrimaryChange)(nil),    // 19: usher.store.v1.PrimaryChange
+	(*TenantDeletion)(nil),   // 20: usher.store.v1.TenantDeletion
+	(*Erasure)(nil),          // 21: usher.store.v1.Erasure
+	(*Trimming)(nil),         // 22: usher.store.v1.Trimming
 }
 var file_usher_store_v1_record_proto_depIdxs = []int32{
-	7,  // 0: usher.store.v1.ChangeRecord.personal:type_name -> usher.store.v1.Personal
-	0,  // 1: usher.store.v1.Personal.field:type_name -> usher.store.v1.PersonalField
-	0,  // 2: usher.store.v1.Commitment.field:type_name -> usher.store.v1.PersonalField
-	9,  // 3: usher.store.v1.Change.commitments:type_name -> usher.store.v1.Commitment
-	11, // 4: usher.store.v1.Change.assignment:type_name -> usher.store.v1.AssignmentChange
-	13, // 5: usher.store.v1.Change.toggle:type_name -> usher.store.v1.ToggleChange
-	14, // 6: usher.store.v1.Change.tenant:type_name -> usher.store.v1.TenantChange
-	15, // 7: usher.store.v1.Change.catalog:type_name -> usher.store.v1.CatalogChange
-	12, // 8: usher.store.v1.AssignmentChange.before:type_name -> usher.store.v1.Interval
-	12, // 9: usher.store.v1.AssignmentChange.after:type_name -> usher.store.v1.Interval
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	3,  // 0: usher.store.v1.Head.trimmed:type_name -> usher.store.v1.Anchor
+	9,  // 1: usher.store.v1.ChangeRecord.personal:type_name -> usher.store.v1.Personal
+	0,  // 2: usher.store.v1.Personal.field:type_name -> usher.store.v1.PersonalField
+	0,  // 3: usher.store.v1.Commitment.field:type_name -> usher.store.v1.PersonalField
+	11, // 4: usher.store.v1.Change.commitments:type_name -> usher.store.v1.Commitment
+	13, // 5: usher.store.v1.Change.assignment:type_name -> usher.store.v1.AssignmentChange
+	15, // 6: usher.store.v1.Change.toggle:type_name -> usher.store.v1.ToggleChange
+	16, // 7: usher.store.v1.Change.tenant:type_name -> usher.store.v1.TenantChange
+	17, // 8: usher.store.v1.Change.catalog:type_name -> usher.store.v1.CatalogChange
+	18, // 9: usher.store.v1.Change.tenant_update:type_name -> usher.store.v1.TenantUpdate
+	19, // 10: usher.store.v1.Change.primary:type_name -> usher.store.v1.PrimaryChange
+	20, // 11: usher.store.v1.Change.tenant_deletion:type_name -> usher.store.v1.TenantDeletion
+	21, // 12: usher.store.v1.Change.erasure:type_name -> usher.store.v1.Erasure
+	22, // 13: usher.store.v1.Change.trimming:type_name -> usher.store.v1.Trimming
+	14, // 14: usher.store.v1.AssignmentChange.before:type_name -> usher.store.v1.Interval
+	14, // 15: usher.store.v1.AssignmentChange.after:type_name -> usher.store.v1.Interval
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_usher_store_v1_record_proto_init() }
@@ -1275,20 +1878,25 @@ func file_usher_store_v1_record_proto_init() {
 	if File_usher_store_v1_record_proto != nil {
 		return
 	}
-	file_usher_store_v1_record_proto_msgTypes[9].OneofWrappers = []any{
+	file_usher_store_v1_record_proto_msgTypes[11].OneofWrappers = []any{
 		(*Change_Assignment)(nil),
 		(*Change_Toggle)(nil),
 		(*Change_Tenant)(nil),
 		(*Change_Catalog)(nil),
+		(*Change_TenantUpdate)(nil),
+		(*Change_Primary)(nil),
+		(*Change_TenantDeletion)(nil),
+		(*Change_Erasure)(nil),
+		(*Change_Trimming)(nil),
 	}
-	file_usher_store_v1_record_proto_msgTypes[12].OneofWrappers = []any{}
+	file_usher_store_v1_record_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_usher_store_v1_record_proto_rawDesc), len(file_usher_store_v1_record_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,175 @@
+package bolt
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/usher-pdp/usher/store"
+)
+
+// format1 returns a file that a version with format 1 has made: a catalog, and tenants a
+// and b, each with 13 changes of assignments and toggles, and five assignments, of which two end.
+func format1(t *testing.T) string {
+	t.Helper()
+	packed, err := os.Open(filepath.Join("testdata", "format1.db.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	unpacked, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(unpacked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "usher.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// historyOf returns the records of a tenant, after verifying its chain.
+func historyOf(t *testing.T, s *Store, tenant store.TenantID, h store.Range) (records []store.ChangeRecord) {
+	t.Helper()
+	err := s.View(ctx, func(r store.Reader) error {
+		chain, err := r.Chain(tenant)
+		if err != nil {
+			return err
+		}
+		if at, err := r.Follow(tenant, chain.Trimmed, 1000); err != nil || at != chain.Head {
+			return fmt.Errorf("follow: %+v, %w", at, err)
+		}
+		for record, err := range r.History(tenant, h) {
+			if err != nil {
+				return err
+			}
+			records = append(records, record)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+// TestUpgrade opens files of format 1, in transactions of all sizes.
+func TestUpgrade(t *testing.T) {
+	for step := 1; step < 40; step += 1 + step/4 {
+		path := format1(t)
+		s := open(t, path, Options{upgradeStep: step})
+		checkUpgraded(t, s)
+		want, errs := dump(s)
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		before, _ := os.ReadFile(path)
+		s = open(t, path, Options{})
+		if got, _ := dump(s); !reflect.DeepEqual(got, want) {
+			t.Errorf("step %d: opened again, it says something else", step)
+		}
+		if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+			t.Errorf("step %d: opened again, it is upgraded again", step)
+		}
+		// What is new goes on where the old ended.
+		commit(t, s, "a", until(set(1, "user:new", "agent", ""), time.Now()), remove(1, "user:3", "agent", "queue:1"))
+		if n := len(historyOf(t, s, 1, store.Range{Object: "user:3"})); n != 2 {
+			t.Errorf("step %d: user:3 has %d changes", step, n)
+		}
+		s.Close()
+	}
+}
+
+// checkUpgraded compares what is listed with what there was.
+func checkUpgraded(t *testing.T, s *Store) {
+	t.Helper()
+	if n := s.Revision().Number; n != 15 {
+		t.Errorf("revision %d", n)
+	}
+	var ends []string
+	for id := store.TenantID(1); id <= 2; id++ {
+		records := historyOf(t, s, id, store.Range{})
+		if len(records) != 13 {
+			t.Errorf("tenant %d has %d records", id, len(records))
+		}
+		for i, r := range records {
+			if want := noon().Add(time.Duration(r.Revision.Number) * time.Minute); !r.Time.Equal(want) {
+				t.Errorf("record %d of tenant %d has the time %v, want %v", i, id, r.Time, want)
+			}
+		}
+		for _, object := range []store.Object{"user:boss", "user:0", "user:1", "user:2", "user:3", "x"} {
+			listed := historyOf(t, s, id, store.Range{Object: object})
+			there := slices.DeleteFunc(slices.Clone(records), func(r store.ChangeRecord) bool {
+				switch c := r.Change.(type) {
+				case store.SetAssignment:
+					return object != store.SubjectObject(c.Assignment.Subject)
+				case store.RemoveAssignment:
+					return object != store.SubjectObject(c.Key.Subject)
+				case store.SetToggle:
+					return object != store.ToggleObject(c.Toggle)
+				}
+				return true
+			})
+			if !reflect.DeepEqual(listed, there) {
+				t.Errorf("tenant %d has the changes %+v of %s, want %+v", id, listed, object, there)
+			}
+		}
+	}
+	err := s.View(ctx, func(r store.Reader) error {
+		for e, err := range r.EndedBefore(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)) {
+			if err != nil {
+				return err
+			}
+			ends = append(ends, fmt.Sprint(e.Tenant.Name, " ", e.Subject, " ", e.End.Year()))
+		}
+		return nil
+	})
+	if want := "[a user:2 2033 b user:2 2033 a user:3 2034 b user:3 2034]"; err != nil || fmt.Sprint(ends) != want {
+		t.Errorf("ends are %v, %v; want %s", ends, err, want)
+	}
+}
+
+// TestUpgradeStops has an upgrade come to a damaged record when much of it has been done. The
+// file keeps its format; when it is mended it is upgraded from the start.
+func TestUpgradeStops(t *testing.T) {
+	for _, b := range []bucket{bucketChanges, bucketAssignments, bucketHeads} {
+		path := format1(t)
+		var key, good []byte
+		edit(t, path, func(tx *bbolt.Tx) error {
+			c := tx.Bucket(b.name()).Cursor()
+			c.Last()
+			k, v := c.Prev() // the last record is no record
+			key, good = bytes.Clone(k), bytes.Clone(v)
+			bad := bytes.Clone(v)
+			bad[len(bad)/2] ^= 1
+			return tx.Bucket(b.name()).Put(key, bad)
+		})
+		if _, err := Open(path, Options{upgradeStep: 3}); !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("%s: error is %v", b.name(), err)
+		}
+		edit(t, path, func(tx *bbolt.Tx) error {
+			if got, want := tx.Bucket(bucketMeta.name()).Get(metaFormat), seal(bucketMeta, metaFormat, encodeNumber(1)); !bytes.Equal(got, want) {
+				t.Errorf("%s: the file has format %x", b.name(), got)
+			}
+			// Something that the version with format 1 has removed meanwhile.
+			stale := timeKey(5, assignmentKey(1, store.AssignmentKey{Subject: "user:stale", Role: "agent"}))
+			return errors.Join(tx.Bucket(b.name()).Put(key, good), put(tx.Bucket(bucketEnds.name()), bucketEnds, stale, []byte("a")))
+		})
+		checkUpgraded(t, open(t, path, Options{}))
+	}
+}
