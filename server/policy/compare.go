@@ -187,8 +187,8 @@ func (p *comparedPermission) differsFor(role string) bool {
 
 // Effects returns what a subject or group gains and loses by itself, without its groups,
 // that holds one thing before the change and another one after it. The Holders are for the
-// catalogs of the two tables, current, and of one name. The default role counts where nothing
-// is held.
+// catalogs of the two tables, current, and of one name; an empty one stands for any user. The
+// default role counts where nothing is held.
 //
 // It is exact: each request that is decided otherwise is in the area of an Effect and meets
 // its condition, and of each Effect there is such a request. No Effect is listed that another

@@ -204,8 +204,9 @@ func (k *cases) allowed(side int, ch change) allowance {
 		r.Scopes = append(r.Scopes, k.groups[g].scopes[side]...)
 	}
 	holder := k.shape.holders[side]
-	if ch.own {
-		r.Owner = holder.name
+	r.Owner = holder.name
+	if !ch.own {
+		r.Owner = ":" // nobody, whatever the name
 	}
 	q := Question{table: k.tables[side], holders: []*Holder{holder}, subject: holder.name, resource: r, permission: p.permission}
 	best := q.best()
