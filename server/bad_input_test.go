@@ -219,6 +219,7 @@ func goodRequests() []proto.Message {
 			By: &usherv1.SetToggleRequest_Actor{Actor: actor}, Justification: "asked for",
 		},
 		&usherv1.ListAssignmentsRequest{Tenant: "acme", Subject: "user:ann", Role: "agent", Scope: "queue:billing"},
+		&usherv1.ListChangesRequest{Tenant: "acme"}, &usherv1.ListHeadsRequest{}, &usherv1.VerifyChangesRequest{},
 		&usherv1.ListTogglesRequest{Tenant: "acme"},
 		&usherv1.CreateTenantRequest{Tenant: "new", Catalog: "liveagent", FirstAdministrator: "user:root"},
 		&usherv1.GetTenantRequest{Tenant: "acme"},
@@ -286,6 +287,9 @@ var badFields = map[protoreflect.FullName]map[string]string{
 	},
 	"usher.v1.ListAssignmentsRequest": {"tenant": "tenant", "subject": "id?", "role": "name?", "scope": "id?", "page_token": "token?"},
 	"usher.v1.ListTogglesRequest":     {"tenant": "tenant"},
+	"usher.v1.ListChangesRequest":     {"tenant": "tenant", "subject": "id?", "actor": "id?", "page_token": "token?"},
+	"usher.v1.ListHeadsRequest":       {"page_token": "token?"},
+	"usher.v1.VerifyChangesRequest":   {"tenant": "tenant?"},
 	"usher.v1.CreateTenantRequest":    {"tenant": "tenant", "catalog": "name", "first_administrator": "id"},
 	"usher.v1.GetTenantRequest":       {"tenant": "tenant"},
 	"usher.v1.ListTenantsRequest":     {"page_token": "token?"},
@@ -327,6 +331,7 @@ func TestBadInputTexts(t *testing.T) {
 		}
 		delete(rpcs, name)
 	}
+	delete(rpcs, "usher.v1.WatchChangesRequest") // a good one is never answered to the end
 	if len(rpcs) > 0 {
 		t.Fatalf("no good request for %v", rpcs)
 	}
@@ -1033,6 +1038,7 @@ func leaks(err error) string {
 func TestBadInputErrors(t *testing.T) {
 	t.Parallel()
 	h, broken, log := brokenHarness(t)
+	h.server.Drain() // which ends streams, and nothing else
 	rpcs := badRPCs(t)
 	type mapped struct {
 		request proto.Message
@@ -1058,6 +1064,9 @@ func TestBadInputErrors(t *testing.T) {
 		"context.DeadlineExceeded": {request: check, fail: wrapped(context.DeadlineExceeded), code: codes.DeadlineExceeded, reason: "DEADLINE_EXCEEDED"},
 		"context.Canceled":         {request: check, fail: wrapped(context.Canceled), code: codes.Canceled, reason: "CANCELLED"},
 		"store.ErrUnavailable":     {request: check, fail: wrapped(store.ErrUnavailable), code: codes.Unavailable, reason: "STORE_UNAVAILABLE", logged: true},
+		"notKept":                  {request: &usherv1.ListTogglesRequest{Tenant: "acme", AsOf: asOfTime(testTime.Add(time.Hour))}, code: codes.OutOfRange, reason: "NOT_KEPT"},
+		"epoch":                    {request: &usherv1.ListTogglesRequest{Tenant: "acme", AsOf: asOfRevision("other.1")}, code: codes.FailedPrecondition, reason: "OTHER_EPOCH"},
+		"ended":                    {request: &usherv1.WatchChangesRequest{Tenant: "acme"}, code: codes.Unavailable, reason: "STOPPING"},
 		"store.ErrCorrupt":         {request: check, fail: wrapped(store.ErrCorrupt), code: codes.Internal, reason: "STORE_DAMAGED", logged: true},
 	}
 	code, err := os.ReadFile("errors.go")
