@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/usher-pdp/usher/store"
 )
@@ -27,6 +28,8 @@ func objectOf(c store.Change) store.Object {
 		return store.SubjectObject(c.Key.Subject)
 	case store.SetToggle:
 		return store.ToggleObject(c.Toggle)
+	case store.UpdateTenant:
+		return store.TenantObject
 	}
 	return ""
 }
@@ -58,15 +61,30 @@ func testHistory(t *testing.T, open Open) {
 	f.commit("after", set(other, ann))
 	f.commit("t", remove(id, ann), set(id, ann))
 	f.commit("t", store.SetToggle{Tenant: id, Toggle: "x"}, set(id, key("user:ann", "admin", "")), remove(id, an))
+	f.commit("t", store.UpdateTenant{Tenant: id, Catalog: store.CatalogRef{Name: "moved", Version: 2}})
 	f.commit("after", remove(other, ann))
 	f.view(func(r store.Reader) {
 		records := all(t, r.History(id, store.Range{}))
-		equal(t, "number of records", len(records), 9)
+		equal(t, "number of records", len(records), 10)
+		moved := records[9].CatalogBefore
+		if want := (store.CatalogRef{Name: "helpdesk", Version: 1}); moved == nil || *moved != want {
+			t.Errorf("the catalog before the move is %v, want %v", moved, want)
+		}
+		objects := []store.Object{store.TenantObject, "user:an", "user:ann", "x"}
+		for _, after := range append(objects, "", "\x00", "a", "user:ann\x01", "\xff") {
+			want := slices.DeleteFunc(slices.Clone(objects), func(o store.Object) bool { return o <= after })
+			if !utf8.ValidString(string(after)) || after == "\x00" {
+				want = nil
+			}
+			equal(t, fmt.Sprintf("Objects after %q", after), all(t, r.Objects(id, after)), want)
+		}
+		equal(t, "Objects of another", all(t, r.Objects(other, "")), []store.Object{"user:ann"})
+		equal(t, "Objects of none", all(t, r.Objects(77, "")), nil)
 		limits := []store.Position{{}, {Revision: 1}, {Revision: ^uint64(0)}}
 		for _, record := range records {
 			limits = append(limits, place(record), store.Position{Revision: record.Revision.Number, Index: record.Index + 1})
 		}
-		for _, object := range []store.Object{"", "user:ann", "user:an", "x", "user:none", "a\x00b", "\xff"} {
+		for _, object := range []store.Object{"", "user:ann", "user:an", "x", store.TenantObject, "user:none", "a\x00b", "\xff"} {
 			for _, after := range limits {
 				for _, before := range limits {
 					for _, back := range []bool{false, true} {

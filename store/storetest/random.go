@@ -295,7 +295,14 @@ func (x *random) checkHistory(r store.Reader, id store.TenantID) {
 			*limit = place(pick(x.Rand, m.changes))
 		}
 	}
-	for _, h := range []store.Range{{}, h} {
+	objects := map[store.Object]bool{}
+	for _, record := range m.changes {
+		if object := objectOf(record.Change); object != "" && object > h.Object {
+			objects[object] = true
+		}
+	}
+	equal(t, "Objects", all(t, r.Objects(id, h.Object)), slices.Sorted(maps.Keys(objects)))
+	for _, h := range []store.Range{{}, h, {Object: store.TenantObject}} {
 		records := all(t, r.History(id, h))
 		for i := range records {
 			records[i].Time = time.Time{}

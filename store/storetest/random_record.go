@@ -13,12 +13,14 @@ func (x *random) changeTenant() {
 	id := x.ids[name]
 	m := x.tenants[id]
 	var change store.Change
+	var before *store.CatalogRef
 	changed := false
 	if x.IntN(2) == 0 {
 		c := store.UpdateTenant{Tenant: id, Catalog: m.catalog}
 		c.Catalog.Version += x.Uint32N(2)
 		change, changed = c, c.Catalog != m.catalog
-		m.catalog = c.Catalog
+		catalog := m.catalog
+		before, m.catalog = &catalog, c.Catalog
 	} else {
 		c := store.SetPrimary{Tenant: id, Subject: pick(x.Rand, append(texts, ""))}
 		change, changed = c, c.Subject != m.primary
@@ -26,7 +28,7 @@ func (x *random) changeTenant() {
 	}
 	var records []store.ChangeRecord
 	if changed {
-		records = append(records, store.ChangeRecord{Change: change})
+		records = append(records, store.ChangeRecord{Change: change, CatalogBefore: before})
 	}
 	x.write(name, []store.Change{change}, id, records)
 }
