@@ -41,7 +41,7 @@ func wantError(t *testing.T, err error, code codes.Code, reason string) {
 	}
 }
 
-// oneOf draws one of some things.
+// oneOfThese draws one of some things.
 func oneOfThese[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }
 
 // commitAs makes changes in the tenant of a name, past the rules.
@@ -328,6 +328,10 @@ func TestChangesPagedWhileWritten(t *testing.T) {
 			}
 		})
 	}
+	defer func() {
+		close(done)
+		writers.Wait()
+	}()
 	for round := range 40 {
 		r := &usherv1.ListChangesRequest{Tenant: "t", OldestFirst: round%2 == 0, PageSize: int32(1 + random.IntN(15))}
 		var got []*usherv1.ChangeRecord
@@ -370,8 +374,6 @@ func TestChangesPagedWhileWritten(t *testing.T) {
 			t.Fatalf("%v: %v", r, err)
 		}
 	}
-	close(done)
-	writers.Wait()
 }
 
 // TestChangesOfDeletedTenants lists the changes of two deleted tenants of one name, and of a

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,6 +115,11 @@ func TestVerifyWholeChains(t *testing.T) {
 			}
 		}
 	}()
+	stop := sync.OnceFunc(func() {
+		close(done)
+		<-written
+	})
+	defer stop()
 	var records uint64
 	for range 20 {
 		heads = append(heads, h.heads(t)...)
@@ -123,8 +129,7 @@ func TestVerifyWholeChains(t *testing.T) {
 		}
 		records = last.GetRecords()
 	}
-	close(done)
-	<-written
+	stop()
 	h.trim(t, "t", 10)
 	last, findings := h.verify(t, &usherv1.VerifyChangesRequest{Tenant: "t", Heads: heads})
 	if len(findings) > 0 || last.GetChains() != 1 {

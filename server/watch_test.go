@@ -386,7 +386,7 @@ func TestWatchersAreBounded(t *testing.T) {
 	})
 }
 
-// TestStopEndsStreams stops a server that is watched, also by somebody who takes no messages.
+// TestStopEndsStreams stops a server that is watched: at once, with a status that says so.
 func TestStopEndsStreams(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *harness) {
 		stream, err := h.admin.WatchChanges(t.Context(), &usherv1.WatchChangesRequest{Tenant: "t"})
