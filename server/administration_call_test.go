@@ -96,38 +96,49 @@ func (c *walkCall) String() string {
 }
 
 // walkWanted says whether an act that has this effect, or is refused so, is one that is wanted.
-type walkWanted func(*walkEffect, []string) bool
+type walkWanted func(act *usherv1.Act, effect *walkEffect, refused []string) bool
 
-func walkChanges(effect *walkEffect, refused []string) bool {
+func walkChanges(_ *usherv1.Act, effect *walkEffect, refused []string) bool {
 	return refused == nil && effect.changed()
 }
 
-// drawWanted draws what is wanted of an act: that it changes something, that it is refused by
-// a certain rule, or nothing. Without it the rarer rules would hardly be met.
-func (t *walkTenant) drawWanted() walkWanted {
+// drawWanted draws what is wanted of an act for that actor: that it changes something, that
+// it is refused by a certain rule, or nothing. Without it the rarer rules would hardly be met.
+func (t *walkTenant) drawWanted(actor *usherv1.Actor) walkWanted {
 	rule := pick(t.Rand, []string{
-		walkOwnRoles, walkNotHeld, walkNotAssignable, walkNotToHolder, walkNotInScope, walkHeldInScopes,
-		walkRefusedChange, walkRefusedChange, walkOneRoleOnly, walkLastHolder, walkLastHolder, walkToggleLocked,
+		walkOwnRoles, walkNotHeld, walkNotAssignable, walkNotToHolder, walkNotInScope, walkHeldInScopes, walkRefusedChange,
+		walkRefusedChange, walkOneRoleOnly, walkLastHolder, walkLastHolder, walkToggleLocked, walkNotAllowed, walkNotAllowed,
 	})
 	switch n := t.IntN(100); {
 	case n < 50:
 		return walkChanges
 	case n < 80:
-		return func(_ *walkEffect, refused []string) bool { return slices.Contains(refused, rule) }
+		return func(act *usherv1.Act, _ *walkEffect, refused []string) bool {
+			return slices.Contains(refused, rule) && (rule != walkNotAllowed || t.grants(actor, act))
+		}
 	}
-	return func(*walkEffect, []string) bool { return true }
+	return func(*usherv1.Act, *walkEffect, []string) bool { return true }
 }
 
-// drawWantedAct draws an act that is wanted, if there is one among thirty. The plan goes on
+// grants reports whether an act grants something that the actor may grant.
+func (t *walkTenant) grants(actor *usherv1.Actor, act *usherv1.Act) bool {
+	if g := act.GetGrant(); g != nil {
+		return t.mayGrant(t.state, actor, g.GetRole(), g.GetScope(), t.now())
+	}
+	c := act.GetChangeRole()
+	return c != nil && len(c.GetScopes()) == 0 && t.mayGrant(t.state, actor, c.GetTo(), "", t.now())
+}
+
+// drawWantedAct draws an act that is wanted, if there is one among many. The plan goes on
 // from what it does.
 func (t *walkTenant) drawWantedAct(plan *walkPlan, wanted walkWanted) *usherv1.Act {
-	for range 30 {
+	for range 100 {
 		act := t.drawAct(*plan)
 		effect, refused := (*walkEffect)(nil), []string{walkMalformed}
 		if !plan.malformed(act) {
 			effect, refused = plan.judge(act)
 		}
-		if wanted(effect, refused) {
+		if wanted(act, effect, refused) {
 			if refused == nil {
 				plan.before = effect.after
 			}
@@ -156,9 +167,9 @@ func (t *walkTenant) drawCall() *walkCall {
 	}
 	plan := walkPlan{t.walkProduct, t.state, c.actor, t.now()}
 	for i := range count {
-		wanted := walkChanges // of all but the last act of a batch
+		wanted := walkWanted(walkChanges) // of all but the last act of a batch
 		if i == count-1 {
-			wanted = t.drawWanted()
+			wanted = t.drawWanted(c.actor)
 		}
 		act := t.drawWantedAct(&plan, wanted)
 		if t.IntN(100) < 25 {

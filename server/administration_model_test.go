@@ -252,18 +252,19 @@ func (p walkPlan) shortens(old, i walkInterval) bool {
 	return !old.ended(p.now) && (max(old.from, p.now) < i.from || i.until < old.until)
 }
 
-// lacksRevoke answers how an actor is refused who may not take the assignments away, or nil.
-func (p walkPlan) lacksRevoke(taken []walkKey) []string {
+// lacksRevoke answers how an actor is refused who may not take all of the assignments away, or
+// nil. Where several are lacking, it is open which is named.
+func (p walkPlan) lacksRevoke(taken []walkKey) (refusals []string) {
 	for _, key := range taken {
-		if p.mayRevoke(p.before, p.actor, key.role, key.scope, p.now) {
-			continue
+		switch {
+		case p.mayRevoke(p.before, p.actor, key.role, key.scope, p.now):
+		case p.ruleRatherThanActor(key):
+			refusals = append(refusals, walkRefusedChange)
+		default:
+			refusals = append(refusals, walkNotAllowed)
 		}
-		if p.ruleRatherThanActor(key) {
-			return []string{walkRefusedChange}
-		}
-		return []string{walkNotAllowed}
 	}
-	return nil
+	return refusals
 }
 
 // ruleRatherThanActor reports whether it is not the actor who is at fault when they may not
@@ -496,17 +497,12 @@ func (p walkPlan) setToggle(s *usherv1.SetToggleAct) (*walkEffect, []string) {
 
 // setPrimary judges SetPrimaryAdministrator.
 func (p walkPlan) setPrimary(subject string) (*walkState, []string) {
-	var refusals []string
-	if !p.primary {
-		refusals = append(refusals, walkNoPrimary)
-	}
-	if !p.mayGrant(p.before, p.actor, p.protected, "", p.now) {
-		refusals = append(refusals, walkNotAllowed)
-	}
-	if refusals != nil {
-		return nil, refusals
-	}
-	if !slices.Contains(p.keepers(p.before, p.now), subject) {
+	switch {
+	case !p.mayGrant(p.before, p.actor, p.protected, "", p.now):
+		return nil, []string{walkNotAllowed}
+	case !p.primary:
+		return nil, []string{walkNoPrimary}
+	case !slices.Contains(p.keepers(p.before, p.now), subject):
 		return nil, []string{walkNotAHolder}
 	}
 	after := p.before.clone()

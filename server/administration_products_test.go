@@ -157,6 +157,9 @@ administration:
     - from: agent
       to: trainee
       remedy: {en: Nobody becomes a trainee again.}
+    - from: trainee
+      operator_may: true
+      remedy: {en: A training has an end.}
 `,
 		roles: []walkRole{
 			{name: "boss", holders: "user group", grants: "boss lead agent trainee", revokes: "boss lead agent trainee", switches: true},
@@ -167,7 +170,10 @@ administration:
 			{name: "agent", exclusive: true, holders: "user group", heldIn: "team region"},
 			{name: "trainee", exclusive: true, holders: "user", heldIn: "team"},
 		},
-		refused: []walkTransition{{from: "agent", to: "trainee", remedy: usherv1.RemedyKind_REMEDY_KIND_ASK_SOMEBODY}},
+		refused: []walkTransition{
+			{from: "agent", to: "trainee", remedy: usherv1.RemedyKind_REMEDY_KIND_ASK_SOMEBODY},
+			{from: "trainee", operatorMay: true, remedy: usherv1.RemedyKind_REMEDY_KIND_ASK_SOMEBODY},
+		},
 		toggles: []walkToggle{{name: "late_shift"}, {name: "sealed", locked: true}},
 		scopes:  []string{"team:a", "team:b", "region:north", "queue:a"},
 	},

@@ -20,7 +20,7 @@ import (
 
 var (
 	walkSeed  = flag.Uint64("walk-seed", 0, "seed of the walk of administrative calls; 0 takes a new one")
-	walkSteps = flag.Int("walk-steps", 600, "how many steps TestAdministrationWalk takes")
+	walkSteps = flag.Int("walk-steps", 400, "how many steps TestAdministrationWalk takes")
 )
 
 // walkSeen says how often in 1,000 steps something has to have happened at least, so that an
@@ -34,11 +34,11 @@ var walkSeen = map[string]int{
 	"asked for the past": 1000,
 
 	"changed by BatchWriteResponse":    25,
-	"changed by ChangeRoleResponse":    10,
+	"changed by ChangeRoleResponse":    5,
 	"changed by GrantResponse":         80,
 	"changed by RemoveSubjectResponse": 2,
 	"changed by RevokeResponse":        10,
-	"changed by SetToggleResponse":     7,
+	"changed by SetToggleResponse":     3,
 
 	"refused: ABORTED CHANGED_MEANWHILE":           15,
 	"refused: ALREADY_EXISTS REQUEST_ID_REUSED":    2,
