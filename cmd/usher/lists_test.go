@@ -44,6 +44,38 @@ func TestListsAreWhole(t *testing.T) {
 	}
 }
 
+// TestRevokeSaysHowMuchIsLeft lets somebody hold more than a revoke answers.
+func TestRevokeSaysHowMuchIsLeft(t *testing.T) {
+	p, err := startProcess("usher", "--demo", "--data-dir", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.stop(syscall.SIGTERM) })
+	usher := func(stdin string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command("usher", append(args, "--as-operator", "--address", p.grpc)...)
+		cmd.Env = withoutSettings(os.Environ())
+		cmd.Stdin = strings.NewReader(stdin)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	for batch, size := range []int{1000, 2} {
+		var text strings.Builder
+		text.WriteString("tenant: demo-desk\nacts:\n")
+		for n := range size {
+			fmt.Fprintf(&text, "  - {grant: 'user:a@desk.example', role: agent, scope: 'department:%d-%d'}\n", batch, n)
+		}
+		usher(text.String(), "apply", "-", "--yes")
+	}
+	out := usher("", "revoke", "user:a@desk.example", "agent", "--scope", "department:0-0", "--tenant", "demo-desk")
+	if got := strings.Count(out, "\nuser:a@desk.example"); got != 1000 || !strings.Contains(out, "\nand 1 more: ") {
+		t.Errorf("%d assignments are listed, and then:\n%s", got, out[max(0, len(out)-200):])
+	}
+}
+
 func TestAllPagesEnds(t *testing.T) {
 	calls := 0
 	err := allPages(func(string) (string, error) {
