@@ -51,7 +51,7 @@ func (p *planning) do(acts []*usherv1.Act, batch bool) (outcomes []usherv1.Outco
 	for i, act := range acts {
 		changes, err := p.doOne(act)
 		if err != nil && batch {
-			err = &actError{index: i, kind: kindOf(act), err: err}
+			err = &actError{index: i, kind: actName(act), err: err}
 		}
 		if err != nil {
 			return nil, err
@@ -73,8 +73,8 @@ func (p *planning) doOne(act *usherv1.Act) ([]store.Change, error) {
 	return changes, p.follow(changes)
 }
 
-// kindOf is the name of the field of an act that says what to do.
-func kindOf(act *usherv1.Act) string {
+// actName is the name of the field of an act that says what to do.
+func actName(act *usherv1.Act) string {
 	m := act.ProtoReflect()
 	return string(m.WhichOneof(m.Descriptor().Oneofs().ByName("act")).Name())
 }
@@ -216,20 +216,18 @@ func (p *planning) checkExpected(act *usherv1.Act) error {
 	if act.GetExpectedRevision() == "" {
 		return nil
 	}
-	expected, err := parseRevision(expectedRevision, act.GetExpectedRevision(), p.draft.Revision())
+	expected, err := parseRevision(p.draft, expectedRevision, act.GetExpectedRevision())
 	if err != nil {
 		return err
 	}
-	for change, err := range p.draft.History(p.tenant.ID, store.Range{Object: objectOf(act), NewestFirst: true}) {
-		if err != nil {
-			return err
-		}
-		if change.Revision.Number > expected.Number {
-			return &changedError{about: string(objectOf(act)), at: change.Revision}
-		}
-		break
+	if expected > p.draft.Revision().Number {
+		return malformed(expectedRevision, "there is no such revision yet: use one that an answer carried")
 	}
-	return nil
+	change, found, err := first(p.draft.History(p.tenant.ID, store.Range{Object: objectOf(act), NewestFirst: true}))
+	if err == nil && found && change.Revision.Number > expected {
+		err = &changedError{about: string(objectOf(act)), at: change.Revision}
+	}
+	return err
 }
 
 // objectOf is what an act changes.
@@ -247,20 +245,6 @@ func objectOf(act *usherv1.Act) store.Object {
 		return store.ToggleObject(act.SetToggle.GetToggle())
 	}
 	return ""
-}
-
-// parseRevision reads a revision that a client had from an answer of this store.
-func parseRevision(field, text string, newest store.Revision) (store.Revision, error) {
-	r, err := store.ParseRevision(text)
-	switch {
-	case err != nil:
-		return r, malformed(field, "it is not a revision: use one that an answer carried")
-	case r.Epoch != newest.Epoch:
-		return r, &otherEpochError{field: field}
-	case r.Number > newest.Number:
-		return r, malformed(field, "there is no such revision yet: use one that an answer carried")
-	}
-	return r, nil
 }
 
 func grantOf(r *usherv1.GrantAct) store.Assignment {
@@ -313,11 +297,3 @@ type changedError struct {
 func (e *changedError) Error() string {
 	return fmt.Sprintf("%s has changed at revision %s, after the expected one: read again, and decide again", e.about, e.at)
 }
-
-// otherEpochError says that a revision is one of another epoch.
-type otherEpochError struct{ field string }
-
-func (e *otherEpochError) Error() string {
-	return e.field + " is a revision of another epoch, from before a restore or import: read again"
-}
-

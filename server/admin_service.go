@@ -10,7 +10,7 @@ import (
 
 // adminService implements usher.v1.AdminService.
 type adminService struct {
-	usherv1.UnimplementedAdminServiceServer
+	usherv1.UnsafeAdminServiceServer
 	server *Server
 }
 
@@ -181,59 +181,6 @@ func (a adminService) ListRoles(ctx context.Context, r *usherv1.ListRolesRequest
 		response.Revision = reader.Revision().String()
 		response.Roles = p.roles(r.GetLocale())
 		return nil
-	})
-	return response, err
-}
-
-// ListToggles lists the toggles of a tenant.
-func (a adminService) ListToggles(ctx context.Context, r *usherv1.ListTogglesRequest) (*usherv1.ListTogglesResponse, error) {
-	response := &usherv1.ListTogglesResponse{}
-	revision, err := a.server.consistently(ctx, func(f *facts) error {
-		t, err := f.tenant(ctx, r.GetTenant())
-		if err != nil {
-			return err
-		}
-		response.Toggles = nil
-		for i, toggle := range t.table.Catalog().Message().GetToggles() {
-			response.Toggles = append(response.Toggles, &usherv1.Toggle{
-				Name:         toggle.GetName(),
-				State:        toggleState(t.table.On(i)),
-				Locked:       toggle.GetLocked(),
-				InitialState: toggleState(toggle.GetStartsOn()),
-				BelongsTo:    toggle.GetBelongsTo(),
-				Titles:       toggle.GetTitles(),
-			})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	response.Revision = revision.String()
-	return response, nil
-}
-
-// ListAssignments lists assignments, a page at a time.
-func (a adminService) ListAssignments(ctx context.Context, r *usherv1.ListAssignmentsRequest) (*usherv1.ListAssignmentsResponse, error) {
-	var response *usherv1.ListAssignmentsResponse
-	err := a.server.store.View(ctx, func(reader store.Reader) error {
-		now := a.server.now()
-		t, err := a.server.readTenant(reader, r.GetTenant(), now)
-		if err != nil {
-			return err
-		}
-		if r.GetRole() != "" {
-			if err := t.table.Catalog().CheckRole("role", r.GetRole()); err != nil {
-				return err
-			}
-		}
-		if r.GetScope() != "" {
-			if err := t.table.Catalog().CheckScope("scope", r.GetScope()); err != nil {
-				return err
-			}
-		}
-		response, err = listAssignments(reader, t.ID, r, now)
-		return err
 	})
 	return response, err
 }

@@ -19,12 +19,11 @@ const maxScanned = 10_000
 
 // listAssignments makes one page of the assignments that pass a filter.
 func listAssignments(r store.Reader, tenant store.TenantID, request *usherv1.ListAssignmentsRequest, now time.Time) (*usherv1.ListAssignmentsResponse, error) {
-	filter := pageFilter("assignments", tenant, request.GetSubject(), request.GetRole(), request.GetScope(), request.GetState())
-	position, err := filter.position(request.GetPageToken(), 3)
+	filter := assignmentFilter(tenant, request)
+	after, err := filter.assignment(request.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
-	after := store.AssignmentKey{Subject: position[0], Role: position[1], Scope: position[2]}
 	response := &usherv1.ListAssignmentsResponse{Revision: r.Revision().String()}
 	scanned := 0
 	for a, err := range candidates(r, tenant, request, after) {
@@ -42,6 +41,21 @@ func listAssignments(r store.Reader, tenant store.TenantID, request *usherv1.Lis
 		}
 	}
 	return response, nil
+}
+
+// assignmentFilter is the digest of what a list of assignments is about.
+func assignmentFilter(tenant store.TenantID, r *usherv1.ListAssignmentsRequest) filter {
+	return pageFilter("assignments", tenant, r.GetSubject(), r.GetRole(), r.GetScope(), r.GetState(),
+		instantOf(r.GetEndsBefore()), instantOf(r.GetAsOf().GetTime()), r.GetAsOf().GetRevision())
+}
+
+// assignment reads the token of a page after an assignment.
+func (f filter) assignment(token string) (after store.AssignmentKey, err error) {
+	position, err := f.position(token, 3)
+	if err != nil {
+		return after, err
+	}
+	return store.AssignmentKey{Subject: position[0], Role: position[1], Scope: position[2]}, nil
 }
 
 // candidates yields the assignments after a key that can pass the filter, from the
@@ -72,9 +86,11 @@ func skipUntil(assignments iter.Seq2[store.Assignment, error], after store.Assig
 
 func passes(request *usherv1.ListAssignmentsRequest, a store.Assignment, now time.Time) bool {
 	state := request.GetState()
+	endsBefore := request.GetEndsBefore()
 	return (request.GetRole() == "" || a.Role == request.GetRole()) &&
 		(request.GetScope() == "" || a.Scope == request.GetScope()) &&
-		(state == usherv1.AssignmentState_ASSIGNMENT_STATE_UNSPECIFIED || state == stateOf(a.Interval, now))
+		(state == usherv1.AssignmentState_ASSIGNMENT_STATE_UNSPECIFIED || state == stateOf(a.Interval, now)) &&
+		(endsBefore == nil || !a.End.IsZero() && !a.Ended(now) && a.End.Before(endsBefore.AsTime()))
 }
 
 func pageSize(requested int32) int {

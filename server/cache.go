@@ -30,6 +30,8 @@ type Cache struct {
 	// catalogs are compiled catalogs by the SHA-256 of their source. What was read in a
 	// write that was never made can't be taken for what is stored later.
 	catalogs *otter.Cache[[sha256.Size]byte, *policy.Catalog]
+	// watchers are told of commits, after the entries have been dropped.
+	watchers watchers
 }
 
 // tenant is a tenant with its table.
@@ -78,6 +80,7 @@ func (c *Cache) Committed(touched []store.Touched) {
 			c.subjects.drop(subjectKey{t.Tenant, t.Subject})
 		}
 	}
+	c.watchers.wake(touched)
 }
 
 // Lost implements store.Observer.

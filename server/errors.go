@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"buf.build/go/protovalidate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -106,9 +107,12 @@ func toStatus(err error) *status.Status {
 		exists    *existsError
 		immutable *immutableError
 		changed   *changedError
-		epoch     *otherEpochError
 		conflicts *conflictsError
 		held      *stillHeldError
+		cases     *policy.TooManyCasesError
+		notKept   *notKeptError
+		ended     *endedError
+		epoch     *otherEpochError
 	)
 	switch {
 	case errors.As(err, &input):
@@ -124,11 +128,13 @@ func toStatus(err error) *status.Status {
 	case errors.As(err, &changed):
 		return detailed(codes.Aborted, err.Error(), "CHANGED_MEANWHILE")
 	case errors.As(err, &epoch):
-		return detailed(codes.FailedPrecondition, err.Error(), "OTHER_EPOCH", precondition("OTHER_EPOCH", epoch.field, "read again"))
+		return detailed(codes.FailedPrecondition, err.Error(), "OTHER_EPOCH", precondition("OTHER_EPOCH", epoch.field, otherEpochRemedy))
 	case errors.As(err, &conflicts):
 		return conflictsStatus(conflicts)
 	case errors.As(err, &held):
 		return detailed(codes.FailedPrecondition, err.Error(), "STILL_HELD", precondition("STILL_HELD", "subject/"+held.subject, "remove the subject first"))
+	case errors.As(err, &cases):
+		return detailed(codes.FailedPrecondition, err.Error(), "TOO_MANY_CASES", precondition("TOO_MANY_CASES", "permission/"+cases.Permission, "use fewer attributes in the conditions of the catalog"))
 	case errors.Is(err, store.ErrRequestReused):
 		return detailed(codes.AlreadyExists, "the request_id was used for another request in the last 24 hours: take a new one for a new request", "REQUEST_ID_REUSED")
 	case errors.As(err, &notFound):
@@ -137,6 +143,10 @@ func toStatus(err error) *status.Status {
 		return detailed(codes.AlreadyExists, err.Error(), exists.kind+"_EXISTS")
 	case errors.As(err, &immutable):
 		return detailed(codes.FailedPrecondition, err.Error(), "CATALOG_IMMUTABLE", precondition("CATALOG_IMMUTABLE", "catalog/"+immutable.ref.Name, "raise the version"))
+	case errors.As(err, &notKept):
+		return notKept.status()
+	case errors.As(err, &ended):
+		return detailed(ended.code, ended.text, ended.reason)
 	case errors.Is(err, context.DeadlineExceeded):
 		return detailed(codes.DeadlineExceeded, "the deadline of the call has passed: a write may or may not have been made; the same call again is safe", "DEADLINE_EXCEEDED")
 	case errors.Is(err, context.Canceled):
@@ -235,3 +245,57 @@ func conflictsStatus(e *conflictsError) *status.Status {
 	}
 	return detailed(codes.FailedPrecondition, e.Error(), "CATALOG_CONFLICTS", failure)
 }
+
+// notKeptError says that a moment lies outside of what is kept.
+type notKeptError struct {
+	what           string // that is not kept
+	oldest, newest time.Time
+}
+
+func (e *notKeptError) Error() string {
+	return fmt.Sprintf("%s: what is kept goes from %s to %s", e.what, e.oldest.UTC().Format(time.RFC3339Nano), e.newest.UTC().Format(time.RFC3339Nano))
+}
+
+// status carries the limits in the metadata of the ErrorInfo.
+func (e *notKeptError) status() *status.Status {
+	s := status.New(codes.OutOfRange, e.Error())
+	with, err := s.WithDetails(&errdetails.ErrorInfo{Reason: "NOT_KEPT", Domain: domain, Metadata: map[string]string{
+		"oldest": e.oldest.UTC().Format(time.RFC3339Nano), "newest": e.newest.UTC().Format(time.RFC3339Nano),
+	}})
+	if err != nil {
+		return s
+	}
+	return with
+}
+
+// otherEpochError says that a revision is not of the epoch of the store.
+type otherEpochError struct {
+	field string
+	epoch string // of the store
+}
+
+const otherEpochRemedy = "the data were restored or imported meanwhile, and revisions from before mean nothing now: read again, and use a revision of the new answers"
+
+func (e *otherEpochError) Error() string {
+	return fmt.Sprintf("%s: it is not a revision of the epoch %s: %s", e.field, e.epoch, otherEpochRemedy)
+}
+
+// endedError says why a stream was ended or not begun. It is no fault of the server.
+type endedError struct {
+	code         codes.Code
+	reason, text string
+}
+
+func (e *endedError) Error() string { return e.text }
+
+var (
+	errStopping = &endedError{codes.Unavailable, "STOPPING", "the server is stopping: go on with another one, or try again"}
+	errTooSlow  = &endedError{
+		codes.ResourceExhausted, "TOO_SLOW",
+		fmt.Sprintf("no message was taken for %s: go on after the last revision that was received, and read faster", slowAfter),
+	}
+	errTooManyWatchers = &endedError{
+		codes.ResourceExhausted, "TOO_MANY_WATCHERS",
+		fmt.Sprintf("there are %d watchers already: try again later, or watch through one connection for all who want to know", maxWatchers),
+	}
+)

@@ -58,6 +58,16 @@ func newHarness(t testing.TB) *harness {
 // openHarness starts a server on a directory, with a cache of so many bytes.
 func openHarness(t testing.TB, dir string, c *clock, cacheBytes uint64) *harness {
 	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listenHarness(t, dir, c, cacheBytes, listener, listener.Addr().String())
+}
+
+// listenHarness starts a server on a directory that is reached through a listener.
+func listenHarness(t testing.TB, dir string, c *clock, cacheBytes uint64, listener net.Listener, target string, options ...grpc.DialOption) *harness {
+	t.Helper()
 	cache := server.NewCache(cacheBytes)
 	st, err := bolt.Open(filepath.Join(dir, "usher.db"), bolt.Options{Observer: cache, Now: c.Now})
 	if err != nil {
@@ -72,10 +82,6 @@ func openHarness(t testing.TB, dir string, c *clock, cacheBytes uint64) *harness
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	served := make(chan error, 1)
 	go func() { served <- s.GRPC().Serve(listener) }()
 	t.Cleanup(func() {
@@ -84,7 +90,7 @@ func openHarness(t testing.TB, dir string, c *clock, cacheBytes uint64) *harness
 			t.Error(err)
 		}
 	})
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(target, append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		t.Fatal(err)
 	}

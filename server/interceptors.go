@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -34,7 +35,9 @@ var validated = []proto.Message{
 	&usherv1.PreviewChangeRequest{}, &usherv1.SetPrimaryAdministratorRequest{}, &usherv1.ListRolesRequest{},
 	&usherv1.UpdateTenantRequest{}, &usherv1.DeleteTenantRequest{}, &usherv1.EraseSubjectRequest{},
 	&usherv1.ListAssignmentsRequest{}, &usherv1.ListTogglesRequest{},
+	&usherv1.ListChangesRequest{}, &usherv1.WatchChangesRequest{},
 	&usherv1.CreateTenantRequest{}, &usherv1.GetTenantRequest{}, &usherv1.ListTenantsRequest{},
+	&usherv1.ListHeadsRequest{}, &usherv1.VerifyChangesRequest{},
 	&usherv1.PutCatalogRequest{}, &usherv1.GetCatalogRequest{}, &usherv1.ListCatalogsRequest{},
 }
 
@@ -71,7 +74,8 @@ func (s *Server) mapErrors(ctx context.Context, request any, info *grpc.UnarySer
 		return response, nil
 	}
 	mapped := toStatus(err)
-	if code := mapped.Code(); code == codes.Internal || code == codes.Unavailable {
+	var told *endedError
+	if code := mapped.Code(); (code == codes.Internal || code == codes.Unavailable) && !errors.As(err, &told) {
 		s.logger.ErrorContext(ctx, "call failed", "method", info.FullMethod, "code", code.String(), "error", err)
 	}
 	return nil, mapped.Err()

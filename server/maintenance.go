@@ -132,21 +132,10 @@ func (s *Server) trimAll(ctx context.Context, now time.Time, kept time.Duration)
 	if kept == 0 {
 		return nil
 	}
-	tenants := []store.Tenant{{}} // the installation's own
-	err := s.store.View(ctx, func(r store.Reader) error {
-		for t, err := range r.Tenants("") {
-			if err != nil {
-				return err
-			}
-			tenants = append(tenants, t)
-		}
-		for t, err := range r.DeletedTenants(0) {
-			if err != nil {
-				return err
-			}
-			tenants = append(tenants, t)
-		}
-		return nil
+	var tenants []store.Tenant
+	err := s.store.View(ctx, func(r store.Reader) (err error) {
+		tenants, err = collect(recordedTenants(r, nil))
+		return err
 	})
 	for _, t := range tenants {
 		if err == nil {

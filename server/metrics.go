@@ -81,8 +81,8 @@ var callLabels = []string{"grpc_type", "grpc_service", "grpc_method"}
 
 // count is the interceptor that counts the calls of a method. It finds its counters once
 // and not with every call, which is most of what counting costs.
-func (m *metrics) count(service, method string) grpc.UnaryServerInterceptor {
-	labels := []string{"unary", service, method}
+func (m *metrics) count(kind, service, method string) grpc.UnaryServerInterceptor {
+	labels := []string{kind, service, method}
 	started, took := m.started.WithLabelValues(labels...), m.took.WithLabelValues(labels...)
 	var handled [codes.Unauthenticated + 1]prometheus.Counter
 	for code := range handled {

@@ -19,7 +19,7 @@ import (
 
 // operatorService implements usher.v1.OperatorService.
 type operatorService struct {
-	usherv1.UnimplementedOperatorServiceServer
+	usherv1.UnsafeOperatorServiceServer
 	server *Server
 }
 
@@ -87,7 +87,9 @@ func (o operatorService) ListTenants(ctx context.Context, r *usherv1.ListTenants
 		if err != nil {
 			return nil, notAToken()
 		}
-		list = func(reader store.Reader) iter.Seq2[store.Tenant, error] { return reader.DeletedTenants(store.TenantID(after)) }
+		list = func(reader store.Reader) iter.Seq2[store.Tenant, error] {
+			return reader.DeletedTenants(store.TenantID(after))
+		}
 		token = func(t store.Tenant) string { return filter.token(strconv.FormatUint(uint64(t.ID), 10)) }
 	}
 	var response *usherv1.ListTenantsResponse

@@ -13,8 +13,9 @@ import (
 // on with another list.
 type filter [8]byte
 
+// pageFilter makes the digest of texts, numbers, and lists of them.
 func pageFilter(parts ...any) filter {
-	digest := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
+	digest := sha256.Sum256(fmt.Appendf(nil, "%#v", parts))
 	return filter(digest[:len(filter{})])
 }
 

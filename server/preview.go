@@ -112,7 +112,9 @@ func (v *preview) page(r *usherv1.PreviewChangeRequest) (*usherv1.PreviewChangeR
 	}
 	shown, _ := strconv.Atoi(position[1]) // of our own making, as the filter shows
 	response := &usherv1.PreviewChangeResponse{Revision: v.draft.Revision().String(), Warnings: v.warnings}
-	token := func(conflicts int, subject string) string { return filter.token(head, strconv.Itoa(conflicts), subject) }
+	token := func(conflicts int, subject string) string {
+		return filter.token(head, strconv.Itoa(conflicts), subject)
+	}
 	most := pageSize(r.GetPageSize())
 	n := 0
 	for conflict, err := range v.conflicts {

@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // register adds a service whose calls are counted and go through these interceptors,
@@ -21,7 +23,7 @@ func (s *Server) register(g *grpc.Server, desc grpc.ServiceDesc, implementation 
 	methods := make([]grpc.MethodDesc, len(desc.Methods))
 	for i, method := range desc.Methods {
 		handle := method.Handler
-		intercept := chain(s.metrics.count(desc.ServiceName, method.MethodName), interceptors)
+		intercept := chain(s.metrics.count("unary", desc.ServiceName, method.MethodName), interceptors)
 		info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + method.MethodName}
 		method.Handler = func(service any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			var d decoding
@@ -39,8 +41,60 @@ func (s *Server) register(g *grpc.Server, desc grpc.ServiceDesc, implementation 
 		}
 		methods[i] = method
 	}
-	desc.Methods = methods
+	streams := make([]grpc.StreamDesc, len(desc.Streams))
+	for i, stream := range desc.Streams {
+		intercept := chain(s.metrics.count("server_stream", desc.ServiceName, stream.StreamName), interceptors)
+		info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + stream.StreamName}
+		stream.Handler = answerInStream(stream.Handler, requestOf(desc.ServiceName, stream.StreamName), intercept, info)
+		streams[i] = stream
+	}
+	desc.Methods, desc.Streams = methods, streams
 	g.RegisterService(&desc, implementation)
+}
+
+// answerInStream is the handler of a method that answers one request with a stream of
+// messages. It goes through the same interceptors as a method with one answer.
+func answerInStream(handle grpc.StreamHandler, request protoreflect.MessageType, intercept grpc.UnaryServerInterceptor, info *grpc.UnaryServerInfo) grpc.StreamHandler {
+	return func(service any, stream grpc.ServerStream) error {
+		d := decoding{request: request.New().Interface()}
+		if err := stream.RecvMsg(&d); err != nil {
+			return err
+		}
+		if d.err != nil {
+			_, err := intercept(stream.Context(), nil, info, d.explain)
+			return err
+		}
+		_, err := intercept(stream.Context(), d.request, info, func(context.Context, any) (any, error) {
+			return nil, handle(service, &received{stream, d.request.(proto.Message)})
+		})
+		return err
+	}
+}
+
+// requestOf is the type of the request of a method.
+func requestOf(service, method string) protoreflect.MessageType {
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service))
+	if err != nil {
+		panic(err) // its generated code is linked in
+	}
+	input := found.(protoreflect.ServiceDescriptor).Methods().ByName(protoreflect.Name(method)).Input()
+	request, err := protoregistry.GlobalTypes.FindMessageByName(input.FullName())
+	if err != nil {
+		panic(err)
+	}
+	return request
+}
+
+// received is a stream whose request has been received.
+type received struct {
+	grpc.ServerStream
+	request proto.Message
+}
+
+// RecvMsg gives the request to the generated handler.
+func (r *received) RecvMsg(m any) error {
+	proto.Merge(m.(proto.Message), r.request)
+	return nil
 }
 
 // chain makes one interceptor of several.

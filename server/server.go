@@ -50,6 +50,7 @@ type Server struct {
 	health    *health.Server
 	grpc      *grpc.Server
 	draining  atomic.Bool
+	stopping  chan struct{} // closed when draining begins
 	// purged is the last deleted tenant of which nothing is left to remove; for Maintain.
 	purged store.TenantID
 }
@@ -64,6 +65,8 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		version: config.Version,
 		now:     config.Now,
 		health:  health.NewServer(),
+
+		stopping: make(chan struct{}),
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
@@ -130,8 +133,10 @@ func (s *Server) newGRPC() *grpc.Server {
 func (s *Server) GRPC() *grpc.Server { return s.grpc }
 
 // Drain makes the server say that it is not ready, so that no new work comes. What is
-// under way goes on.
+// under way goes on, but for streams without an end: they are ended.
 func (s *Server) Drain() {
-	s.draining.Store(true)
+	if s.draining.CompareAndSwap(false, true) {
+		close(s.stopping)
+	}
 	s.health.Shutdown()
 }

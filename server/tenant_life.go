@@ -19,34 +19,33 @@ const maxConflicts = 50
 // is changed meanwhile again and again are they looked at in the write.
 func (o operatorService) UpdateTenant(ctx context.Context, r *usherv1.UpdateTenantRequest) (*usherv1.UpdateTenantResponse, error) {
 	var (
-		checked   store.Link
+		checked   store.Link // of the tenant's chain, and for which catalog
+		suits     store.CatalogRef
+		ref       store.CatalogRef
 		committed store.Committed
 		err       error
 	)
-	move := func(inWrite bool) func(store.Reader) ([]store.Change, error) {
-		return func(reader store.Reader) ([]store.Change, error) {
-			chain, t, ref, err := o.server.moveOf(reader, r)
-			if err != nil || t.Catalog == ref {
-				return nil, err
-			}
-			if inWrite && chain.Head == checked {
-				return []store.Change{store.UpdateTenant{Tenant: t.ID, Catalog: ref}}, nil
-			}
+	move := func(reader store.Reader) ([]store.Change, error) {
+		chain, t, to, err := o.server.moveOf(reader, r)
+		if ref = to; err != nil || t.Catalog == ref {
+			return nil, err
+		}
+		if chain.Head != checked || suits != ref {
 			if err := o.server.refuseConflicts(reader, t, ref); err != nil {
 				return nil, err
 			}
-			checked = chain.Head
-			return []store.Change{store.UpdateTenant{Tenant: t.ID, Catalog: ref}}, nil
+			checked, suits = chain.Head, ref
 		}
+		return o.server.moveChanges(reader, t, ref)
 	}
 	err = o.server.store.View(ctx, func(reader store.Reader) error {
-		changes, err := move(false)(reader)
+		changes, err := move(reader)
 		committed = store.Committed{Revision: reader.Revision(), Changed: len(changes) > 0}
 		return err
 	})
 	if err == nil && !r.GetValidateOnly() {
 		committed, err = o.server.store.Commit(ctx, store.Write{
-			Tenant: r.GetTenant(), By: store.By{Operator: true}, Justification: r.GetJustification(), Plan: move(true),
+			Tenant: r.GetTenant(), By: store.By{Operator: true}, Justification: r.GetJustification(), Plan: move,
 		})
 	}
 	if err != nil {
@@ -56,6 +55,7 @@ func (o operatorService) UpdateTenant(ctx context.Context, r *usherv1.UpdateTena
 	if err != nil {
 		return nil, err
 	}
+	updated.GetTenant().CatalogVersion = ref.Version // also if it is not done
 	return &usherv1.UpdateTenantResponse{
 		Outcome: outcomeOf(committed.Changed), Tenant: updated.GetTenant(), Revision: committed.Revision.String(),
 	}, nil
@@ -71,6 +71,20 @@ func (s *Server) moveOf(r store.Reader, request *usherv1.UpdateTenantRequest) (c
 	}
 	chain, err = r.Chain(t.ID)
 	return chain, t, ref, err
+}
+
+// moveChanges returns what moves a tenant, which nothing stands against.
+func (s *Server) moveChanges(r store.Reader, t store.Tenant, ref store.CatalogRef) ([]store.Change, error) {
+	catalog, err := s.readCatalog(r, ref)
+	if err != nil {
+		return nil, err
+	}
+	changes := []store.Change{store.UpdateTenant{Tenant: t.ID, Catalog: ref}}
+	held, err := collect(r.AssignmentsOf(t.ID, t.Primary))
+	if err == nil && catalog.LosesPrimary(t, held, nil, s.now()) {
+		changes = append(changes, store.SetPrimary{Tenant: t.ID})
+	}
+	return changes, err
 }
 
 // refuseConflicts refuses a move if anything stands against it.
@@ -170,7 +184,7 @@ func (o operatorService) DeleteTenant(ctx context.Context, r *usherv1.DeleteTena
 		return nil, err
 	}
 	err = o.server.store.View(ctx, func(reader store.Reader) (err error) {
-		deleted, err = findDeleted(reader, deleted.ID)
+		deleted, err = recordedTenant(reader, deleted.Name, deleted.ID)
 		return err
 	})
 	return &usherv1.DeleteTenantResponse{Tenant: tenantMessage(deleted), Revision: committed.Revision.String()}, err
@@ -183,20 +197,6 @@ func findTenant(r store.Reader, name string) (store.Tenant, error) {
 		err = &notFoundError{kind: "TENANT", name: name, remedy: "create it with OperatorService.CreateTenant, or correct the name"}
 	}
 	return t, err
-}
-
-// findDeleted finds a tenant that has been deleted.
-func findDeleted(r store.Reader, id store.TenantID) (store.Tenant, error) {
-	for t, err := range r.DeletedTenants(id - 1) {
-		if err != nil {
-			return t, err
-		}
-		if t.ID == id {
-			return t, nil
-		}
-		break
-	}
-	return store.Tenant{}, &notFoundError{kind: "TENANT", name: "with this id", remedy: "ListTenants says which have been deleted"}
 }
 
 // subjectsOf yields the assignments in key order, those of each subject together.
@@ -276,7 +276,7 @@ const (
 // erasable finds the tenant, and refuses while the subject holds something there.
 func erasable(r store.Reader, request *usherv1.EraseSubjectRequest) (t store.Tenant, err error) {
 	if request.GetTenantId() != 0 {
-		return findDeleted(r, store.TenantID(request.GetTenantId()))
+		return recordedTenant(r, request.GetTenant(), store.TenantID(request.GetTenantId()))
 	}
 	if t, err = findTenant(r, request.GetTenant()); err != nil {
 		return t, err
@@ -332,4 +332,3 @@ func names(record store.ChangeRecord, subject string) bool {
 	}
 	return false
 }
-

@@ -35,13 +35,15 @@ const (
 
 // patternHelp says in words what the patterns in the proto ask for.
 var patternHelp = map[string]string{
-	`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`:   tenantHelp,
-	`^[a-z][a-z0-9_]{0,63}$`:               nameHelp,
-	`^([a-z][a-z0-9_]{0,63})?$`:            nameHelp,
-	`^[a-z][a-z0-9_]{0,63}:[^\p{Cc}]+$`:    idHelp,
-	`^([a-z][a-z0-9_]{0,63}:[^\p{Cc}]+)?$`: idHelp,
-	`^group:[^\p{Cc}]+$`:                   groupHelp,
-	`^[^\p{Cc}]*$`:                         "it has no control characters",
+	`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`:    tenantHelp,
+	`^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$`: tenantHelp,
+	`^[a-z][a-z0-9_]{0,63}$`:                nameHelp,
+	`^([a-z][a-z0-9_]{0,63})?$`:             nameHelp,
+	`^[a-z][a-z0-9_]{0,63}:[^\p{Cc}]+$`:     idHelp,
+	`^([a-z][a-z0-9_]{0,63}:[^\p{Cc}]+)?$`:  idHelp,
+	`^group:[^\p{Cc}]+$`:                    groupHelp,
+	`^[^\p{Cc}]*$`:                          "it has no control characters",
+	`^[0-9a-f]{64}$`:                        "it has 64 lower-case hexadecimal digits, as ListHeads answers it",
 }
 
 func malformed(field, format string, args ...any) error {

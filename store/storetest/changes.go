@@ -79,13 +79,16 @@ func equalRecords(t *testing.T, got, want []store.ChangeRecord) {
 
 // recordText shows a record with what it points to.
 func recordText(r store.ChangeRecord) string {
-	before, toggle := "none", "none"
+	before, toggle, catalog := "none", "none", "none"
 	if r.Before != nil {
 		before = fmt.Sprint(*r.Before)
 	}
 	if r.ToggleBefore != nil {
 		toggle = fmt.Sprint(*r.ToggleBefore)
 	}
-	r.Before, r.ToggleBefore = nil, nil
-	return fmt.Sprintf("%+v %T before %s toggle before %s", r, r.Change, before, toggle)
+	if r.CatalogBefore != nil {
+		catalog = fmt.Sprint(*r.CatalogBefore)
+	}
+	r.Before, r.ToggleBefore, r.CatalogBefore = nil, nil, nil
+	return fmt.Sprintf("%+v %T before %s toggle before %s catalog before %s", r, r.Change, before, toggle, catalog)
 }

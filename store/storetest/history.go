@@ -27,6 +27,8 @@ func objectOf(c store.Change) store.Object {
 		return store.SubjectObject(c.Key.Subject)
 	case store.SetToggle:
 		return store.ToggleObject(c.Toggle)
+	case store.UpdateTenant:
+		return store.TenantObject
 	}
 	return ""
 }
@@ -47,6 +49,17 @@ func within(records []store.ChangeRecord, h store.Range) (in []store.ChangeRecor
 	return in
 }
 
+// objectsAfter returns the objects of records that come after one.
+func objectsAfter(records []store.ChangeRecord, after store.Object) (objects []store.Object) {
+	for _, r := range records {
+		if object := objectOf(r.Change); object > after {
+			objects = append(objects, object)
+		}
+	}
+	slices.Sort(objects)
+	return slices.Compact(objects)
+}
+
 // testHistory asks for all ranges of a small history.
 func testHistory(t *testing.T, open Open) {
 	f := start(t, open)
@@ -59,14 +72,23 @@ func testHistory(t *testing.T, open Open) {
 	f.commit("t", remove(id, ann), set(id, ann))
 	f.commit("t", store.SetToggle{Tenant: id, Toggle: "x"}, set(id, key("user:ann", "admin", "")), remove(id, an))
 	f.commit("after", remove(other, ann))
+	f.commit("t", store.UpdateTenant{Tenant: id, Catalog: store.CatalogRef{Name: "helpdesk", Version: 2}})
 	f.view(func(r store.Reader) {
 		records := all(t, r.History(id, store.Range{}))
-		equal(t, "number of records", len(records), 9)
+		equal(t, "number of records", len(records), 10)
+		for _, after := range []store.Object{"", ".", "user:", "user:an", "user:ann", "x", "y", "a\x00b"} {
+			want := objectsAfter(records, after)
+			if after == "a\x00b" { // which can be none
+				want = nil
+			}
+			equal(t, fmt.Sprintf("Objects after %q", after), all(t, r.Objects(id, after)), want)
+		}
+		equal(t, "the first object", first(t, r.Objects(id, ""), 1), []store.Object{store.TenantObject})
 		limits := []store.Position{{}, {Revision: 1}, {Revision: ^uint64(0)}}
 		for _, record := range records {
 			limits = append(limits, place(record), store.Position{Revision: record.Revision.Number, Index: record.Index + 1})
 		}
-		for _, object := range []store.Object{"", "user:ann", "user:an", "x", "user:none", "a\x00b", "\xff"} {
+		for _, object := range []store.Object{"", "user:ann", "user:an", "x", store.TenantObject, "user:none", "a\x00b", "\xff"} {
 			for _, after := range limits {
 				for _, before := range limits {
 					for _, back := range []bool{false, true} {

@@ -13,11 +13,12 @@ func (x *random) changeTenant() {
 	id := x.ids[name]
 	m := x.tenants[id]
 	var change store.Change
+	var before *store.CatalogRef
 	changed := false
 	if x.IntN(2) == 0 {
 		c := store.UpdateTenant{Tenant: id, Catalog: m.catalog}
 		c.Catalog.Version += x.Uint32N(2)
-		change, changed = c, c.Catalog != m.catalog
+		change, changed, before = c, c.Catalog != m.catalog, &store.CatalogRef{Name: m.catalog.Name, Version: m.catalog.Version}
 		m.catalog = c.Catalog
 	} else {
 		c := store.SetPrimary{Tenant: id, Subject: pick(x.Rand, append(texts, ""))}
@@ -26,7 +27,7 @@ func (x *random) changeTenant() {
 	}
 	var records []store.ChangeRecord
 	if changed {
-		records = append(records, store.ChangeRecord{Change: change})
+		records = append(records, store.ChangeRecord{Change: change, CatalogBefore: before})
 	}
 	x.write(name, []store.Change{change}, id, records)
 }

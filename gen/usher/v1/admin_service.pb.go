@@ -4201,9 +4201,11 @@ func (x *WatchChangesRequest) GetAfterRevision() string {
 // WatchChangesResponse is some changes, or a sign of life.
 type WatchChangesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The changes: whole writes, oldest first. Empty: nothing has changed.
+	// The changes: whole writes, oldest first. Empty: nothing has changed. A write that is too
+	// large for one message, above 1 MiB, comes in several, alone.
 	Changes []*ChangeRecord `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
-	// The revision to go on after.
+	// The revision to go on after. Before the last message of a large write, that is the
+	// revision before it: whoever is cut off then gets the write from its start again.
 	Revision      string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4278,7 +4280,7 @@ type ListAssignmentsRequest struct {
 	// The state of then instead of now. A time: the state after the last change at or before
 	// it, judged at that time. A revision: the state of that revision, judged at the time of
 	// its commit. What is not kept any more, or lies in the future, is OUT_OF_RANGE; the
-	// details name the limits. Unset: now.
+	// details name the limits. Subjects that have been erased are left out. Unset: now.
 	AsOf          *AsOf `protobuf:"bytes,9,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -107,13 +107,16 @@ type AdminServiceClient interface {
 	// ListChanges lists the record of what was changed in a tenant, a page at a time.
 	ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error)
 	// WatchChanges sends the record of what is changed in a tenant, from a revision on: each
-	// change once, in order, without a gap. A message without changes is a sign of life, sent
-	// when nothing has changed for ten seconds. Whoever is cut off goes on after the last
-	// revision that was received.
+	// change once, in order, without a gap. The first message comes at once. A message without
+	// changes is a sign of life, sent when nothing has changed for ten seconds. Whoever is cut
+	// off goes on after the last revision that was received. When the tenant is deleted, the
+	// record of that is the last, and then the call ends with NOT_FOUND; who was cut off before
+	// gets the rest, unless there is a new tenant of that name.
 	//
 	// Errors: FAILED_PRECONDITION `OTHER_EPOCH` for a revision of another epoch, OUT_OF_RANGE
-	// `NOT_KEPT` if changes after it are not kept any more, RESOURCE_EXHAUSTED `TOO_SLOW` for a
-	// reader that takes no message for thirty seconds, UNAVAILABLE when the server stops.
+	// `NOT_KEPT` if changes after it are not kept any more or it lies in the future,
+	// RESOURCE_EXHAUSTED `TOO_SLOW` for a reader that takes no message for thirty seconds and
+	// `TOO_MANY_WATCHERS` beyond 1,000 of them, UNAVAILABLE when the server stops.
 	WatchChanges(ctx context.Context, in *WatchChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchChangesResponse], error)
 }
 
@@ -337,13 +340,16 @@ type AdminServiceServer interface {
 	// ListChanges lists the record of what was changed in a tenant, a page at a time.
 	ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error)
 	// WatchChanges sends the record of what is changed in a tenant, from a revision on: each
-	// change once, in order, without a gap. A message without changes is a sign of life, sent
-	// when nothing has changed for ten seconds. Whoever is cut off goes on after the last
-	// revision that was received.
+	// change once, in order, without a gap. The first message comes at once. A message without
+	// changes is a sign of life, sent when nothing has changed for ten seconds. Whoever is cut
+	// off goes on after the last revision that was received. When the tenant is deleted, the
+	// record of that is the last, and then the call ends with NOT_FOUND; who was cut off before
+	// gets the rest, unless there is a new tenant of that name.
 	//
 	// Errors: FAILED_PRECONDITION `OTHER_EPOCH` for a revision of another epoch, OUT_OF_RANGE
-	// `NOT_KEPT` if changes after it are not kept any more, RESOURCE_EXHAUSTED `TOO_SLOW` for a
-	// reader that takes no message for thirty seconds, UNAVAILABLE when the server stops.
+	// `NOT_KEPT` if changes after it are not kept any more or it lies in the future,
+	// RESOURCE_EXHAUSTED `TOO_SLOW` for a reader that takes no message for thirty seconds and
+	// `TOO_MANY_WATCHERS` beyond 1,000 of them, UNAVAILABLE when the server stops.
 	WatchChanges(*WatchChangesRequest, grpc.ServerStreamingServer[WatchChangesResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }

@@ -923,7 +923,9 @@ func (x *ListHeadsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListHeadsResponse is one page of the heads, in the order of the tenants' ids.
+// ListHeadsResponse is one page of the heads: the installation's own first, then those of the
+// tenants by name, then those of deleted tenants by id. One that is deleted meanwhile may come
+// twice.
 type ListHeadsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The heads.
@@ -1065,8 +1067,8 @@ type VerifyChangesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only the chain of this tenant. Empty: all chains.
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// Heads that were kept elsewhere: each chain has to contain the one of its tenant. Up to
-	// 10,000.
+	// Heads that were kept elsewhere: each chain has to contain those of its tenant. One of a
+	// record that is not kept any more can't be compared. Up to 10,000.
 	Heads         []*Head `protobuf:"bytes,2,rep,name=heads,proto3" json:"heads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1,0 +1,32 @@
+package server
+
+import (
+	"cmp"
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+// slowAfter is how long a message may wait to be taken by its reader.
+const slowAfter = 30 * time.Second
+
+// send sends a message of a stream, which must not be changed after. It gives up on a reader
+// that is too slow, and when the server stops; what waits to be sent is thrown away when the
+// call has ended.
+func send[M any](s *Server, stream grpc.ServerStreamingServer[M], message *M) error {
+	sent := make(chan error, 1)
+	go func() { sent <- stream.Send(message) }()
+	slow := time.NewTimer(slowAfter)
+	defer slow.Stop()
+	select {
+	case err := <-sent:
+		if err != nil {
+			return cmp.Or(stream.Context().Err(), err)
+		}
+		return nil
+	case <-slow.C:
+		return errTooSlow
+	case <-s.stopping:
+		return errStopping
+	}
+}
