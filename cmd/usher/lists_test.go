@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,14 +34,36 @@ func TestListsAreWhole(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	for output, mark := range map[string]string{"table": "\nuser:", "json": `"role": "user"`} {
-		cmd := exec.Command("usher", "assignments", "--tenant", "demo-desk", "--role", "user", "-o", output, "--address", p.grpc)
+	const demo = 2 // Wendy and Xaver
+	usher := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("usher", append(args, "--address", p.grpc)...)
 		cmd.Env = withoutSettings(os.Environ())
 		out, err := cmd.Output()
-		const demo = 2 // Wendy and Xaver
-		if got := strings.Count(string(out), mark); err != nil || got != many+demo {
-			t.Errorf("as %s: %d assignments, want %d, %v", output, got, many+demo, err)
+		if err != nil {
+			t.Fatalf("%q: %v", args, err)
 		}
+		return string(out)
+	}
+	for output, mark := range map[string]string{"table": "\nuser:", "json": `"role": "user"`} {
+		out := usher("assignments", "--tenant", "demo-desk", "--role", "user", "-o", output)
+		if got := strings.Count(out, mark); got != many+demo {
+			t.Errorf("as %s: %d assignments, want %d", output, got, many+demo)
+		}
+	}
+
+	// A version of the catalog in which users may not view the account.
+	catalog := strings.Replace(usher("catalog", "show", "liveagent", "--yaml"), "\nversion: 1\n", "\nversion: 2\n", 1)
+	start, user, _ := strings.Cut(catalog, "\n  - name: user\n")
+	user = strings.Replace(user, "      - {allow: [account:view], reach: tenant}\n", "", 1)
+	file := filepath.Join(t.TempDir(), "two.yaml")
+	if err := os.WriteFile(file, []byte(start+"\n  - name: user\n"+user), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	usher("catalog", "put", file)
+	out := usher("preview", "catalog", "2", "--tenant", "demo-desk", "--as-operator")
+	if got := strings.Count(out, " loses   account:view "); got != many+demo {
+		t.Errorf("%d subjects lose account:view, want %d:\n%.300s", got, many+demo, out)
 	}
 }
 
