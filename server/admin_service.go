@@ -2,10 +2,9 @@ package server
 
 import (
 	"context"
-	"time"
+	"slices"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
-	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
 )
 
@@ -17,69 +16,51 @@ type adminService struct {
 
 // Grant lets a subject hold a role.
 func (a adminService) Grant(ctx context.Context, r *usherv1.GrantRequest) (*usherv1.GrantResponse, error) {
-	by, err := behalf(r)
-	if err != nil {
-		return nil, err
+	grant := &usherv1.GrantAct{
+		Subject: r.GetSubject(), Role: r.GetRole(), Scope: r.GetScope(), StartsAt: r.GetStartsAt(), ExpiresAt: r.GetExpiresAt(),
 	}
-	now := a.server.now()
-	grant := store.Assignment{
-		AssignmentKey: store.AssignmentKey{Subject: r.GetSubject(), Role: r.GetRole(), Scope: r.GetScope()},
-		Interval:      store.Interval{Start: timeOf(r.GetStartsAt()), End: timeOf(r.GetExpiresAt())},
-	}
-	if err := checkInterval(grant.Interval, now); err != nil {
-		return nil, err
-	}
-	committed, err := a.server.commit(ctx, r.GetTenant(), by, r.GetJustification(), func(w *planning) ([]store.Change, error) {
-		if err := w.checkNames(r.GetRole(), r.GetScope()); err != nil {
-			return nil, err
-		}
-		s, err := w.subject(r.GetSubject(), r.GetRole(), now)
-		if err != nil {
-			return nil, err
-		}
-		return w.tenant.table.PlanGrant(w.actor, s, grant, now)
-	}, now)
+	w, err := a.server.administer(ctx, r, []*usherv1.Act{{Act: &usherv1.Act_Grant{Grant: grant}, ExpectedRevision: r.GetExpectedRevision()}}, nil)
 	if err != nil {
 		return nil, err
 	}
 	return &usherv1.GrantResponse{
-		Outcome:    outcomeOf(committed),
-		Revision:   committed.Revision.String(),
-		Assignment: assignmentMessage(grant, now),
+		Outcome:    outcomeOf(w.Changed),
+		Revision:   w.Revision.String(),
+		Assignment: assignmentMessage(grantOf(grant), a.server.now()),
+		Warnings:   w.warnings,
 	}, nil
 }
 
 // Revoke takes a role away.
 func (a adminService) Revoke(ctx context.Context, r *usherv1.RevokeRequest) (*usherv1.RevokeResponse, error) {
-	by, err := behalf(r)
+	revoke := &usherv1.RevokeAct{Subject: r.GetSubject(), Role: r.GetRole(), Scope: r.GetScope(), Everywhere: r.GetEverywhere()}
+	var remaining []*usherv1.Assignment
+	w, err := a.server.administer(ctx, r, []*usherv1.Act{{Act: &usherv1.Act_Revoke{Revoke: revoke}, ExpectedRevision: r.GetExpectedRevision()}},
+		func(p *planning) (err error) {
+			remaining, err = p.remaining(r.GetSubject())
+			return err
+		})
 	if err != nil {
 		return nil, err
 	}
-	if r.GetEverywhere() && r.GetScope() != "" {
-		return nil, malformed("everywhere", "name a scope or say everywhere, not both")
-	}
-	now := a.server.now()
-	var remaining []*usherv1.Assignment
-	committed, err := a.server.commit(ctx, r.GetTenant(), by, r.GetJustification(), func(w *planning) ([]store.Change, error) {
-		if err := w.checkNames(r.GetRole(), r.GetScope()); err != nil {
-			return nil, err
-		}
-		s, err := w.subject(r.GetSubject(), r.GetRole(), now)
+	if w.Repeated {
+		err = a.server.store.View(ctx, func(reader store.Reader) error {
+			p, err := a.server.newPlanning(reader, r.GetTenant(), store.By{Operator: true}, a.server.now())
+			if err == nil {
+				remaining, err = p.remaining(r.GetSubject())
+			}
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
-		changes, err := w.tenant.table.PlanRevoke(w.actor, s, r.GetRole(), r.GetScope(), r.GetEverywhere(), now)
-		remaining = remainingAfter(s.Held, changes, now)
-		return changes, err
-	}, now)
-	if err != nil {
-		return nil, err
 	}
 	return &usherv1.RevokeResponse{
-		Outcome:        outcomeOf(committed),
-		Revision:       committed.Revision.String(),
+		Outcome:        outcomeOf(w.Changed),
+		Revision:       w.Revision.String(),
 		Remaining:      remaining[:min(len(remaining), maxRemaining)],
 		RemainingCount: int32(len(remaining)),
+		Warnings:       w.warnings,
 	}, nil
 }
 
@@ -87,151 +68,119 @@ func (a adminService) Revoke(ctx context.Context, r *usherv1.RevokeRequest) (*us
 // below the 4 MiB that gRPC clients take.
 const maxRemaining = 1_000
 
+// remaining returns the assignments of a subject that have not ended.
+func (p *planning) remaining(subject string) (remaining []*usherv1.Assignment, err error) {
+	for a, err := range p.draft.AssignmentsOf(p.tenant.ID, subject) {
+		if err != nil {
+			return nil, err
+		}
+		if !a.Ended(p.now) {
+			remaining = append(remaining, assignmentMessage(a, p.now))
+		}
+	}
+	return remaining, nil
+}
+
+// ChangeRole takes one role from a subject and gives it another one.
+func (a adminService) ChangeRole(ctx context.Context, r *usherv1.ChangeRoleRequest) (*usherv1.ChangeRoleResponse, error) {
+	change := &usherv1.ChangeRoleAct{
+		Subject: r.GetSubject(), From: r.GetFrom(), To: r.GetTo(), Scopes: r.GetScopes(), StartsAt: r.GetStartsAt(), ExpiresAt: r.GetExpiresAt(),
+	}
+	w, err := a.server.administer(ctx, r, []*usherv1.Act{{Act: &usherv1.Act_ChangeRole{ChangeRole: change}, ExpectedRevision: r.GetExpectedRevision()}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	response := &usherv1.ChangeRoleResponse{Outcome: outcomeOf(w.Changed), Revision: w.Revision.String(), Warnings: w.warnings}
+	for _, given := range givenBy(change) {
+		response.Assignments = append(response.Assignments, assignmentMessage(given, a.server.now()))
+	}
+	return response, nil
+}
+
+// givenBy returns what a change of role gives, in key order.
+func givenBy(r *usherv1.ChangeRoleAct) (given []store.Assignment) {
+	scopes := slices.Sorted(slices.Values(r.GetScopes()))
+	if len(scopes) == 0 {
+		scopes = []string{""}
+	}
+	for _, scope := range scopes {
+		given = append(given, grantOf(&usherv1.GrantAct{
+			Subject: r.GetSubject(), Role: r.GetTo(), Scope: scope, StartsAt: r.GetStartsAt(), ExpiresAt: r.GetExpiresAt(),
+		}))
+	}
+	return given
+}
+
+// RemoveSubject takes away everything that a subject holds.
+func (a adminService) RemoveSubject(ctx context.Context, r *usherv1.RemoveSubjectRequest) (*usherv1.RemoveSubjectResponse, error) {
+	remove := &usherv1.Act_RemoveSubject{RemoveSubject: &usherv1.RemoveSubjectAct{Subject: r.GetSubject()}}
+	removed := 0
+	w, err := a.server.administer(ctx, r, []*usherv1.Act{{Act: remove, ExpectedRevision: r.GetExpectedRevision()}}, func(p *planning) error {
+		removed = len(p.draft.changes)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &usherv1.RemoveSubjectResponse{
+		Outcome: outcomeOf(w.Changed), Revision: w.Revision.String(), RemovedCount: int32(removed), Warnings: w.warnings,
+	}, nil
+}
+
 // SetToggle switches a toggle.
 func (a adminService) SetToggle(ctx context.Context, r *usherv1.SetToggleRequest) (*usherv1.SetToggleResponse, error) {
+	set := &usherv1.Act_SetToggle{SetToggle: &usherv1.SetToggleAct{Toggle: r.GetToggle(), State: r.GetState()}}
+	w, err := a.server.administer(ctx, r, []*usherv1.Act{{Act: set, ExpectedRevision: r.GetExpectedRevision()}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &usherv1.SetToggleResponse{Outcome: outcomeOf(w.Changed), Revision: w.Revision.String(), Warnings: w.warnings}, nil
+}
+
+// BatchWrite does several acts, all or nothing.
+func (a adminService) BatchWrite(ctx context.Context, r *usherv1.BatchWriteRequest) (*usherv1.BatchWriteResponse, error) {
+	w, err := a.server.administer(ctx, r, r.GetActs(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return &usherv1.BatchWriteResponse{
+		Outcome: outcomeOf(w.Changed), Revision: w.Revision.String(), Outcomes: w.outcomes, Warnings: w.warnings,
+	}, nil
+}
+
+// SetPrimaryAdministrator names the primary administrator.
+func (a adminService) SetPrimaryAdministrator(ctx context.Context, r *usherv1.SetPrimaryAdministratorRequest) (*usherv1.SetPrimaryAdministratorResponse, error) {
+	w, err := a.server.administer(ctx, r, nil, func(p *planning) error {
+		held, err := collect(p.draft.AssignmentsOf(p.tenant.ID, r.GetSubject()))
+		if err != nil {
+			return err
+		}
+		keeps := slices.ContainsFunc(held, func(a store.Assignment) bool { return p.tenant.table.Catalog().Keeps(a, p.now) })
+		changes, err := p.tenant.table.PlanSetPrimary(p.actor, p.tenant.Tenant, r.GetSubject(), keeps)
+		p.draft.apply(changes)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &usherv1.SetPrimaryAdministratorResponse{Outcome: outcomeOf(w.Changed), Revision: w.Revision.String()}, nil
+}
+
+// ListRoles lists the roles of the tenant's catalog.
+func (a adminService) ListRoles(ctx context.Context, r *usherv1.ListRolesRequest) (*usherv1.ListRolesResponse, error) {
 	by, err := behalf(r)
 	if err != nil {
 		return nil, err
 	}
-	on := r.GetState() == usherv1.ToggleState_TOGGLE_STATE_ON
-	committed, err := a.server.commit(ctx, r.GetTenant(), by, r.GetJustification(), func(w *planning) ([]store.Change, error) {
-		if err := w.tenant.table.Catalog().CheckToggle("toggle", r.GetToggle()); err != nil {
-			return nil, err
-		}
-		return w.tenant.table.PlanToggle(w.actor, w.tenant.ID, r.GetToggle(), on)
-	}, a.server.now())
-	if err != nil {
-		return nil, err
-	}
-	return &usherv1.SetToggleResponse{Outcome: outcomeOf(committed), Revision: committed.Revision.String()}, nil
-}
-
-// planning is what the plan of a write knows.
-type planning struct {
-	reader store.Reader
-	tenant *tenant
-	actor  policy.Actor
-}
-
-// commit makes a write in a tenant. The plan may run more than once.
-func (s *Server) commit(ctx context.Context, tenantName string, by store.By, justification string,
-	plan func(*planning) ([]store.Change, error), now time.Time,
-) (store.Committed, error) {
-	return s.store.Commit(ctx, store.Write{
-		Tenant:        tenantName,
-		By:            by,
-		Justification: justification,
-		Plan: func(r store.Reader) ([]store.Change, error) {
-			t, err := s.readTenant(r, tenantName, now)
-			if err != nil {
-				return nil, err
-			}
-			w := &planning{reader: r, tenant: t}
-			if w.actor, err = readActor(r, t, by, now); err != nil {
-				return nil, err
-			}
-			return plan(w)
-		},
-	})
-}
-
-func readActor(r store.Reader, t *tenant, by store.By, now time.Time) (policy.Actor, error) {
-	actor := policy.Actor{Operator: by.Operator, Subject: by.Subject, Groups: by.Groups}
-	if by.Operator {
-		return actor, nil
-	}
-	for _, name := range append([]string{by.Subject}, by.Groups...) {
-		h, err := readHolder(r, t, name, now)
+	response := &usherv1.ListRolesResponse{}
+	err = a.server.store.View(ctx, func(reader store.Reader) error {
+		p, err := a.server.newPlanning(reader, r.GetTenant(), by, a.server.now())
 		if err != nil {
-			return policy.Actor{}, err
+			return err
 		}
-		actor.Holders = append(actor.Holders, h)
-	}
-	return actor, nil
-}
-
-func (w *planning) checkNames(role, scope string) error {
-	if err := w.tenant.table.Catalog().CheckRole("role", role); err != nil {
-		return err
-	}
-	if scope == "" {
+		response.Revision = reader.Revision().String()
+		response.Roles = p.roles(r.GetLocale())
 		return nil
-	}
-	return w.tenant.table.Catalog().CheckScope("scope", scope)
-}
-
-// subject reads what has to be known of a subject to administer a role of it.
-func (w *planning) subject(name, role string, now time.Time) (policy.Subject, error) {
-	s := policy.Subject{Tenant: w.tenant.ID, Name: name}
-	var err error
-	if s.Held, err = collect(w.reader.AssignmentsOf(w.tenant.ID, name)); err != nil {
-		return s, err
-	}
-	catalog := w.tenant.table.Catalog()
-	if role != catalog.ProtectedRole() {
-		return s, nil
-	}
-	for a, err := range w.reader.AssignmentsByRole(w.tenant.ID, role, store.AssignmentKey{}) {
-		if err != nil {
-			return s, err
-		}
-		if a.Subject != name && catalog.Keeps(a, now) {
-			s.OthersKeep = true
-			break
-		}
-		if a.Scope != "" {
-			break // only those in the tenant count, and they come first
-		}
-	}
-	return s, nil
-}
-
-// behalf reads on whose behalf a write is made.
-func behalf(r interface {
-	GetActor() *usherv1.Actor
-	GetOperator() *usherv1.Operator
-}) (store.By, error) {
-	switch {
-	case r.GetOperator() != nil:
-		return store.By{Operator: true}, nil
-	case r.GetActor() != nil:
-		return store.By{Subject: r.GetActor().GetSubject(), Groups: r.GetActor().GetGroups()}, nil
-	}
-	return store.By{}, invalid("by", reasonActorRequired, "say on whose behalf: set actor (who asks for the change) or operator (the installation's own staff)")
-}
-
-// checkInterval refuses what could never be in force.
-func checkInterval(i store.Interval, now time.Time) error {
-	switch {
-	case i.End.IsZero():
-	case i.Ended(now):
-		return malformed("expires_at", "it has to lie in the future; to end an assignment now, revoke it")
-	case !i.Start.IsZero() && !i.Start.Before(i.End):
-		return malformed("expires_at", "it has to lie after starts_at")
-	}
-	return nil
-}
-
-func outcomeOf(c store.Committed) usherv1.Outcome {
-	if c.Changed {
-		return usherv1.Outcome_OUTCOME_CHANGED
-	}
-	return usherv1.Outcome_OUTCOME_UNCHANGED
-}
-
-// remainingAfter returns what is left of assignments that have not ended.
-func remainingAfter(held []store.Assignment, changes []store.Change, now time.Time) []*usherv1.Assignment {
-	removed := map[store.AssignmentKey]bool{}
-	for _, c := range changes {
-		if r, ok := c.(store.RemoveAssignment); ok {
-			removed[r.Key] = true
-		}
-	}
-	var remaining []*usherv1.Assignment
-	for _, a := range held {
-		if !removed[a.AssignmentKey] && !a.Ended(now) {
-			remaining = append(remaining, assignmentMessage(a, now))
-		}
-	}
-	return remaining
+	})
+	return response, err
 }

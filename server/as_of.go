@@ -257,7 +257,3 @@ func heldAt(r store.Reader, tenant store.TenantID, subject string, m moment) (he
 	slices.SortFunc(held, func(a, b store.Assignment) int { return compareKeys(a.AssignmentKey, b.AssignmentKey) })
 	return held, looked, nil
 }
-
-func compareKeys(a, b store.AssignmentKey) int {
-	return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.Role, b.Role), cmp.Compare(a.Scope, b.Scope))
-}

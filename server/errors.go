@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
 
+	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
 )
@@ -74,6 +75,25 @@ func (e *immutableError) Error() string {
 		e.ref.Version, e.ref.Name)
 }
 
+// conflictsError says what stands against a move to another version of a catalog.
+type conflictsError struct {
+	ref   store.CatalogRef
+	first []*usherv1.Conflict // as many as fit into the details
+	count int
+}
+
+func (e *conflictsError) Error() string {
+	return fmt.Sprintf("%d assignments or toggles would not be allowed by version %d of the catalog %q, such as: %s; PreviewChange lists all: mend them first",
+		e.count, e.ref.Version, e.ref.Name, e.first[0].GetText())
+}
+
+// stillHeldError says that a subject can't be erased yet.
+type stillHeldError struct{ subject string }
+
+func (e *stillHeldError) Error() string {
+	return e.subject + " still holds something, or is the primary administrator: remove the subject first"
+}
+
 // toStatus is the one place where errors become statuses. One that gRPC's own services have
 // made stays as it is. An error that it does not know becomes INTERNAL without its text.
 func toStatus(err error) *status.Status {
@@ -86,41 +106,44 @@ func toStatus(err error) *status.Status {
 		notFound  *notFoundError
 		exists    *existsError
 		immutable *immutableError
+		changed   *changedError
+		conflicts *conflictsError
+		held      *stillHeldError
 		notKept   *notKeptError
 		ended     *endedError
 		epoch     *otherEpochError
 	)
 	switch {
 	case errors.As(err, &input):
-		return inputStatus(input)
+		return inputStatus(err, input)
 	case errors.As(err, &rules):
-		return inputStatus(ruleViolations(rules))
+		return inputStatus(err, ruleViolations(rules))
 	case errors.As(err, &unknown):
-		return inputStatus(unknownNameInput(unknown))
+		return inputStatus(err, unknownNameInput(unknown))
 	case errors.As(err, &catalog):
-		return inputStatus(catalogFaults(catalog))
+		return inputStatus(err, catalogFaults(catalog))
 	case errors.As(err, &refusal):
-		return refusalStatus(refusal)
+		return refusalStatus(err, refusal)
+	case errors.As(err, &changed):
+		return detailed(codes.Aborted, err.Error(), "CHANGED_MEANWHILE")
+	case errors.As(err, &epoch):
+		return detailed(codes.FailedPrecondition, err.Error(), "OTHER_EPOCH", precondition("OTHER_EPOCH", epoch.field, otherEpochRemedy))
+	case errors.As(err, &conflicts):
+		return conflictsStatus(conflicts)
+	case errors.As(err, &held):
+		return detailed(codes.FailedPrecondition, err.Error(), "STILL_HELD", precondition("STILL_HELD", "subject/"+held.subject, "remove the subject first"))
+	case errors.Is(err, store.ErrRequestReused):
+		return detailed(codes.AlreadyExists, "the request_id was used for another request in the last 24 hours: take a new one for a new request", "REQUEST_ID_REUSED")
 	case errors.As(err, &notFound):
 		return detailed(codes.NotFound, err.Error(), notFound.kind+"_NOT_FOUND")
 	case errors.As(err, &exists):
 		return detailed(codes.AlreadyExists, err.Error(), exists.kind+"_EXISTS")
 	case errors.As(err, &immutable):
-		return detailed(codes.FailedPrecondition, err.Error(), "CATALOG_IMMUTABLE", &errdetails.PreconditionFailure{
-			Violations: []*errdetails.PreconditionFailure_Violation{{
-				Type: "CATALOG_IMMUTABLE", Subject: "catalog/" + immutable.ref.Name, Description: "raise the version",
-			}},
-		})
+		return detailed(codes.FailedPrecondition, err.Error(), "CATALOG_IMMUTABLE", precondition("CATALOG_IMMUTABLE", "catalog/"+immutable.ref.Name, "raise the version"))
 	case errors.As(err, &notKept):
 		return notKept.status()
 	case errors.As(err, &ended):
 		return detailed(ended.code, ended.text, ended.reason)
-	case errors.As(err, &epoch):
-		return detailed(codes.FailedPrecondition, err.Error(), "OTHER_EPOCH", &errdetails.PreconditionFailure{
-			Violations: []*errdetails.PreconditionFailure_Violation{{
-				Type: "OTHER_EPOCH", Subject: epoch.field, Description: otherEpochRemedy,
-			}},
-		})
 	case errors.Is(err, context.DeadlineExceeded):
 		return detailed(codes.DeadlineExceeded, "the deadline of the call has passed: a write may or may not have been made; the same call again is safe", "DEADLINE_EXCEEDED")
 	case errors.Is(err, context.Canceled):
@@ -146,7 +169,20 @@ func detailed(code codes.Code, text, reason string, more ...protoadapt.MessageV1
 	return with
 }
 
-func inputStatus(e *inputError) *status.Status {
+func precondition(reason, about, remedy string) *errdetails.PreconditionFailure {
+	return &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{
+		Type: reason, Subject: about, Description: remedy,
+	}}}
+}
+
+// inputStatus is the status of an error that is, or wraps, an inputError.
+func inputStatus(err error, e *inputError) *status.Status {
+	var act *actError
+	if errors.As(err, &act) {
+		for _, v := range e.violations {
+			v.Field = act.path(v.GetField())
+		}
+	}
 	return detailed(codes.InvalidArgument, e.Error(), e.reason, &errdetails.BadRequest{FieldViolations: e.violations})
 }
 
@@ -180,16 +216,31 @@ func catalogFaults(e *policy.InvalidCatalogError) *inputError {
 	return input
 }
 
-func refusalStatus(r *policy.Refusal) *status.Status {
+func refusalStatus(err error, r *policy.Refusal) *status.Status {
 	code := codes.FailedPrecondition
 	if r.Code == policy.ActorNotAllowed {
 		code = codes.PermissionDenied
 	}
-	return detailed(code, r.Error(), string(r.Code), &errdetails.PreconditionFailure{
-		Violations: []*errdetails.PreconditionFailure_Violation{{
-			Type: string(r.Code), Subject: r.About, Description: r.Remedy,
-		}},
+	return detailed(code, err.Error(), string(r.Code), precondition(string(r.Code), r.About, r.Remedy), &usherv1.Remedy{
+		Kind: usherv1.RemedyKind(r.Kind), Texts: r.Remedies, Fields: r.Fields, FiledBy: r.FiledBy,
 	})
+}
+
+func conflictsStatus(e *conflictsError) *status.Status {
+	failure := &errdetails.PreconditionFailure{}
+	for _, c := range e.first {
+		about := "tenant"
+		switch {
+		case c.GetAssignment() != nil:
+			about = "subject/" + c.GetAssignment().GetSubject()
+		case c.GetToggle() != "":
+			about = "toggle/" + c.GetToggle()
+		}
+		failure.Violations = append(failure.Violations, &errdetails.PreconditionFailure_Violation{
+			Type: "CATALOG_CONFLICTS", Subject: about, Description: c.GetText(),
+		})
+	}
+	return detailed(codes.FailedPrecondition, e.Error(), "CATALOG_CONFLICTS", failure)
 }
 
 // notKeptError says that a moment lies outside of what is kept.

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -121,10 +120,7 @@ func (f *facts) fill(ctx context.Context, read func(store.Reader) error, keep fu
 
 // readTenant reads a tenant and makes its table.
 func (s *Server) readTenant(r store.Reader, name string, now time.Time) (*tenant, error) {
-	stored, err := r.Tenant(name)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, &notFoundError{kind: "TENANT", name: name, remedy: "create it with OperatorService.CreateTenant, or correct the name"}
-	}
+	stored, err := findTenant(r, name)
 	if err != nil {
 		return nil, err
 	}

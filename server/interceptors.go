@@ -31,6 +31,9 @@ func (s *Server) aroundAdministration() []grpc.UnaryServerInterceptor {
 // interceptor. They are compiled at the start, not at the first call.
 var validated = []proto.Message{
 	&usherv1.GrantRequest{}, &usherv1.RevokeRequest{}, &usherv1.SetToggleRequest{},
+	&usherv1.ChangeRoleRequest{}, &usherv1.RemoveSubjectRequest{}, &usherv1.BatchWriteRequest{},
+	&usherv1.PreviewChangeRequest{}, &usherv1.SetPrimaryAdministratorRequest{}, &usherv1.ListRolesRequest{},
+	&usherv1.UpdateTenantRequest{}, &usherv1.DeleteTenantRequest{}, &usherv1.EraseSubjectRequest{},
 	&usherv1.ListAssignmentsRequest{}, &usherv1.ListTogglesRequest{},
 	&usherv1.ListChangesRequest{}, &usherv1.WatchChangesRequest{},
 	&usherv1.CreateTenantRequest{}, &usherv1.GetTenantRequest{}, &usherv1.ListTenantsRequest{},

@@ -2,8 +2,10 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"runtime"
 	"strconv"
 
@@ -73,24 +75,36 @@ func (o operatorService) GetTenant(ctx context.Context, r *usherv1.GetTenantRequ
 
 // ListTenants lists the tenants, a page at a time.
 func (o operatorService) ListTenants(ctx context.Context, r *usherv1.ListTenantsRequest) (*usherv1.ListTenantsResponse, error) {
-	filter := pageFilter("tenants")
+	filter := pageFilter("tenants", r.GetDeleted())
 	position, err := filter.position(r.GetPageToken(), 1)
 	if err != nil {
 		return nil, err
 	}
+	list := func(reader store.Reader) iter.Seq2[store.Tenant, error] { return reader.Tenants(position[0]) }
+	token := func(t store.Tenant) string { return filter.token(t.Name) }
+	if r.GetDeleted() {
+		after, err := strconv.ParseUint(cmp.Or(position[0], "0"), 10, 64)
+		if err != nil {
+			return nil, notAToken()
+		}
+		list = func(reader store.Reader) iter.Seq2[store.Tenant, error] {
+			return reader.DeletedTenants(store.TenantID(after))
+		}
+		token = func(t store.Tenant) string { return filter.token(strconv.FormatUint(uint64(t.ID), 10)) }
+	}
 	var response *usherv1.ListTenantsResponse
 	err = o.server.store.View(ctx, func(reader store.Reader) error {
 		response = &usherv1.ListTenantsResponse{}
-		after := position[0]
-		for t, err := range reader.Tenants(after) {
+		var last store.Tenant
+		for t, err := range list(reader) {
 			if err != nil {
 				return err
 			}
 			if len(response.Tenants) == pageSize(r.GetPageSize()) {
-				response.NextPageToken = filter.token(after)
+				response.NextPageToken = token(last)
 				break
 			}
-			after = t.Name
+			last = t
 			response.Tenants = append(response.Tenants, tenantMessage(t))
 		}
 		return nil
@@ -134,7 +148,7 @@ func (s *Server) putCatalog(ctx context.Context, file string, yaml []byte) (*ush
 	if err != nil {
 		return nil, err
 	}
-	return &usherv1.PutCatalogResponse{Outcome: outcomeOf(committed), Name: ref.Name, Version: ref.Version}, nil
+	return &usherv1.PutCatalogResponse{Outcome: outcomeOf(committed.Changed), Name: ref.Name, Version: ref.Version}, nil
 }
 
 // GetCatalog answers a catalog.
@@ -170,7 +184,7 @@ func (o operatorService) ListCatalogs(ctx context.Context, r *usherv1.ListCatalo
 	if position[1] != "" {
 		version, err := strconv.ParseUint(position[1], 10, 32)
 		if err != nil {
-			return nil, malformed("page_token", "it is not a page token: use the next_page_token of the page before, or none")
+			return nil, notAToken()
 		}
 		after.Version = uint32(version)
 	}
@@ -241,6 +255,10 @@ func tenantMessage(t store.Tenant) *usherv1.Tenant {
 		Catalog:        t.Catalog.Name,
 		CatalogVersion: t.Catalog.Version,
 		CreatedAt:      timestamppb.New(t.CreatedAt),
+
+		PrimaryAdministrator: t.Primary,
+		Id:                   uint64(t.ID),
+		DeletedAt:            timestampMessage(t.DeletedAt),
 	}
 }
 

@@ -32,11 +32,15 @@ func (f filter) position(token string, parts int) ([]string, error) {
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) < len(f) || !utf8.Valid(raw[len(f):]) {
-		return nil, malformed("page_token", "it is not a page token: use the next_page_token of the page before, or none")
+		return nil, notAToken()
 	}
 	position := strings.Split(string(raw[len(f):]), "\x00")
 	if filter(raw[:len(f)]) != f || len(position) != parts {
 		return nil, malformed("page_token", "it belongs to a list with another tenant or filter: begin again without a token")
 	}
 	return position, nil
+}
+
+func notAToken() error {
+	return malformed("page_token", "it is not a page token: use the next_page_token of the page before, or none")
 }

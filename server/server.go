@@ -51,6 +51,8 @@ type Server struct {
 	grpc      *grpc.Server
 	draining  atomic.Bool
 	stopping  chan struct{} // closed when draining begins
+	// purged is the last deleted tenant of which nothing is left to remove; for Maintain.
+	purged store.TenantID
 }
 
 // New makes a Server and stores the built-in catalogs. It refuses if the store has one

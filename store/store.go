@@ -375,7 +375,7 @@ type Observer interface {
 // to no tenant (a catalog).
 type Touched struct {
 	Tenant  TenantID
-	Name    string // of the tenant
+	Name    string // of the tenant; "" after it has been deleted
 	Subject string
 }
 

@@ -40,6 +40,7 @@ func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger
 	}
 	running := start(srv, listeners)
 	defer running.stop(srv, signals)
+	defer s.maintain(ctx, srv, logger)()
 
 	listeners.announce(out, logger)
 	if s.demo {
@@ -58,6 +59,30 @@ func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger
 	case err := <-running.failures:
 		return err
 	}
+}
+
+// maintainEvery is the pause between two runs of the maintenance.
+const maintainEvery = 5 * time.Minute
+
+// maintain removes now and then what need not be kept any more, until what it returns is
+// called.
+func (s *settings) maintain(ctx context.Context, srv *server.Server, logger *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if err := srv.Maintain(ctx, s.keep); err != nil && ctx.Err() == nil {
+				logger.Error("maintenance failed; it is tried again", "in", maintainEvery, "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(maintainEvery):
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
 }
 
 // limitMemory has the garbage collector work harder before the process takes all of the

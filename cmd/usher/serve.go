@@ -7,9 +7,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/usher-pdp/usher/server"
 )
 
 // settings are what can be said about a server, all of it by flags and by environment.
@@ -21,6 +24,7 @@ type settings struct {
 	cacheSize   byteSize
 	logFormat   choice
 	demo        bool
+	keep        server.Retention
 
 	logLevel slog.LevelVar
 }
@@ -35,6 +39,8 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&s.unixSocket, "unix-socket", "", "a `PATH` at which to serve gRPC, too")
 	flags.Var(&s.cacheSize, "cache-size", "how much memory the decision cache may take")
 	flags.Var(&s.logFormat, "log-format", "how to write the log")
+	flags.DurationVar(&s.keep.Ended, "keep-ended", 30*24*time.Hour, "how long an assignment stays after its end (0: for ever); then it is removed, on record")
+	flags.DurationVar(&s.keep.Changes, "keep-changes", 0, "how long the record of changes is kept (0: for ever), such as 9600h")
 	flags.BoolVar(&s.demo, "demo", false, "add three tenants to play with, and make the directory if it is missing")
 	fromEnvironment(flags)
 	cmd.Flags().AddFlagSet(flags)

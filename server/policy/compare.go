@@ -26,7 +26,8 @@ type Effect struct {
 }
 
 // Area says on which resources a permission is gained or lost. Not each of them need
-// change: there may be some on which it was allowed before, or is still.
+// change: there may be some on which it was allowed before, or is still. Where only several
+// things together bring it about, such as two scopes, the Area names one of them.
 type Area struct {
 	Kind AreaKind
 	// Name is the scope, the type of scope or the id of the resource, if the kind has one.
@@ -186,8 +187,8 @@ func (p *comparedPermission) differsFor(role string) bool {
 
 // Effects returns what a subject or group gains and loses by itself, without its groups,
 // that holds one thing before the change and another one after it. The Holders are for the
-// catalogs of the two tables, current, and of one name. The default role counts where nothing
-// is held.
+// catalogs of the two tables, current, and of one name; an empty one stands for any user. The
+// default role counts where nothing is held.
 //
 // It is exact: each request that is decided otherwise is in the area of an Effect and meets
 // its condition, and of each Effect there is such a request. No Effect is listed that another

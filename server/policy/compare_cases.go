@@ -12,8 +12,8 @@ type cases struct {
 	shape      *shape
 	facts      []facts
 	groups     []scopeGroup // those elsewhere first
-	// most is how many of the groups a request has to lie in at most for every decision
-	// that changes to change for such a request, too.
+	// most is how many groups are enough: what changes for a resource in more of them
+	// changes for one that lies in so many of these only.
 	most int
 	// owns is whether some rule looks at the owner.
 	owns bool
@@ -25,7 +25,7 @@ type scopeGroup struct {
 	scopeType string
 	// elsewhere is whether they are those in which nothing is held.
 	elsewhere bool
-	// classes are those of the shape, if it is not elsewhere.
+	// classes are those of the shape that are in it.
 	classes []int
 	// scopes is one of them, for each side; none for the side that has no such type.
 	scopes [2][]string
@@ -204,8 +204,9 @@ func (k *cases) allowed(side int, ch change) allowance {
 		r.Scopes = append(r.Scopes, k.groups[g].scopes[side]...)
 	}
 	holder := k.shape.holders[side]
-	if ch.own {
-		r.Owner = holder.name
+	r.Owner = holder.name
+	if !ch.own {
+		r.Owner = ":" // nobody, whatever the name
 	}
 	q := Question{table: k.tables[side], holders: []*Holder{holder}, subject: holder.name, resource: r, permission: p.permission}
 	best := q.best()

@@ -461,6 +461,7 @@ func TestCompareTellsShapesApart(t *testing.T) {
 		{"user:ann", "staff", "team:a", nil, "+ role:grant scope team:a by staff"},
 		{"user:ann", "staff", "team:a", []store.AssignmentKey{{Role: "staff"}}, "+ role:grant tenant by staff"},
 		{"user:bob", "staff", "team:b", nil, "+ role:grant scope team:b by staff"},
+		{"", "barred", "", nil, "+ ticket:view own by barred"}, // any user
 		{"group:a", "barred", "", nil, ""},
 		{"user:ann", "barred", "", nil, "+ ticket:view own by barred"},
 	} {

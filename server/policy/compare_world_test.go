@@ -166,7 +166,7 @@ func (w *compareWorld) condition(administers bool, kinds [2]string, depth int) s
 
 // The values that are asked about: more than the constants of the conditions.
 var compareValues = []any{
-	true, false, "", "a", "aa", "c", "d", -1, 0, 0.5, 1, 2, 2.5, 3,
+	true, false, "", "a", "aa", "c", "d", -1, 0, 0.25, 0.5, 1, 1.5, 2, 2.5, 3,
 	[]any{}, []any{"a"}, []any{"b"}, []any{"b", "a"}, []any{"c", 1},
 }
 

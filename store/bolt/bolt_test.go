@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -154,15 +155,13 @@ func dump(s store.Store) (answers []string, errs []error) {
 			answer(list(r.AssignmentsByRole(id, "agent", store.AssignmentKey{Scope: "queue:1", Subject: "user:07"})))
 			answer(list(r.AssignmentsByRole(id, "none", store.AssignmentKey{})))
 			// History is right where the chain is, which Follow finds out.
-			chain, broken := r.Chain(id)
-			if broken == nil {
-				_, broken = r.Follow(id, chain.Trimmed, 1000)
-			}
+			broken := verify(r, id)
+			chain, err := r.Chain(id)
+			answer(fmt.Sprint(chain.Trimmed.Length, chain.Head.Length, chain.Head.Position), errors.Join(broken, err))
 			history := func(h store.Range) {
 				text, err := list(r.History(id, h))
 				answer(text, errors.Join(broken, err))
 			}
-			answer(fmt.Sprint(chain.Trimmed.Length, chain.Head.Length, chain.Head.Position), broken)
 			history(store.Range{})
 			history(store.Range{NewestFirst: true, After: nth(4, 9)})
 			history(store.Range{Object: "x", NewestFirst: true})
@@ -187,6 +186,19 @@ func dump(s store.Store) (answers []string, errs []error) {
 		answer("", err)
 	}
 	return answers, errs
+}
+
+// verify follows the chain of a tenant to its head.
+func verify(r store.Reader, tenant store.TenantID) error {
+	chain, err := r.Chain(tenant)
+	if err != nil {
+		return err
+	}
+	at, err := r.Follow(tenant, chain.Trimmed, math.MaxInt)
+	if err == nil && at != chain.Head {
+		err = fmt.Errorf("the chain ends at %+v and not at %+v", at, chain.Head)
+	}
+	return err
 }
 
 // found makes not to be found an answer, which it is.

@@ -148,10 +148,8 @@ func survivors(t *testing.T, path string, answered []int) []int {
 			}
 		}
 		for id := range store.TenantID(3) {
-			for _, err := range r.History(id, store.Range{}) {
-				if err != nil {
-					return err
-				}
+			if err := verify(r, id); err != nil {
+				return err
 			}
 		}
 		return nil

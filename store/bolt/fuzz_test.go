@@ -35,14 +35,18 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%q is read as %+v", key, ref)
 		}
 		decodeTenant(key, value)
+		decodeDeleted(key, value)
+		decodeRequest(value)
 		decodeToggle(value)
 		decodeCatalog(value)
 		decodeHead(value)
 		decodeNumber(value)
-		var record storev1.ChangeRecord
-		var c storev1.Change
-		if proto.Unmarshal(value, &record) == nil && proto.Unmarshal(record.GetChained(), &c) == nil && c.GetCatalog() == nil {
-			new(reader).decodeChange(0, &record, &c)
+		if at, ok := splitPosition(key); ok && !bytes.HasSuffix(key, appendPosition(nil, at)) {
+			t.Errorf("%q is read as %+v", key, at)
+		}
+		if record, c, err := parseChange(0, key, value); err == nil && c.GetCatalog() == nil {
+			new(reader).decodeChange(0, record, c)
+			objectOf(c, subjectOf(record))
 		}
 	})
 }

@@ -199,10 +199,8 @@ func whole(t *testing.T, s *Store) {
 			}
 			held = append(held, a.Subject)
 		}
-		for _, err := range r.History(1, store.Range{}) {
-			if err != nil {
-				return err
-			}
+		if err := verify(r, 1); err != nil {
+			return err
 		}
 		switch got := fmt.Sprint(held); got {
 		case "[user:ann]", "[user:bob]", "[user:bob user:cy]":

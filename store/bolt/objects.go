@@ -21,10 +21,18 @@ func (r *reader) Objects(tenant store.TenantID, after store.Object) iter.Seq2[st
 				from = objectKey(tenant, object, store.Position{Revision: math.MaxUint64, Index: math.MaxUint32})
 			}
 			more = false
+			var broken error
 			err := r.scan(bucketChangesByObject, prefix, from, func(key, _ []byte) bool {
+				if len(key) <= len(prefix)+1+positionSize {
+					broken = damaged("the key of a listed change can't be read")
+					return false
+				}
 				object, more = string(key[len(prefix):len(key)-positionSize-1]), true
 				return false
 			})
+			if err == nil {
+				err = broken
+			}
 			if err != nil {
 				yield("", err)
 				return

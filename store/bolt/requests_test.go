@@ -54,6 +54,24 @@ func TestRequestIDsAreForgotten(t *testing.T) {
 	remembered(0)
 }
 
+// TestPurged: nothing is left of a tenant but its history.
+func TestPurged(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "usher.db"), Options{})
+	w := store.Write{Tenant: "t", RequestID: "1", Plan: plan(store.CreateTenant{Name: "t"}, until(set(0, "user:ann", "agent", "queue:1"), noon()),
+		set(0, "user:bob", "agent", ""), store.SetPrimary{Subject: "user:bob"})}
+	if _, err := s.Commit(ctx, w); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, "t", store.SetToggle{Tenant: 1, Toggle: "x"}, store.DeleteTenant{Tenant: 1})
+	commit(t, s, "", store.PurgeTenant{Tenant: 1, Most: 100})
+	left := map[bucket]int{bucketHeads: 1, bucketChanges: 6, bucketChangesByObject: 3, bucketDeleted: 1}
+	for b := bucketTenants; b < bucketCount; b++ {
+		if keys, _ := recordsOf(t, s, b); len(keys)-2 != left[b] {
+			t.Errorf("%s has %d records, want %d", b.name(), len(keys)-2, left[b])
+		}
+	}
+}
+
 // TestOneCommitWithRequestIDs: an unchanged write is remembered by a commit without a revision, and a
 // repeated one makes none.
 func TestOneCommitWithRequestIDs(t *testing.T) {

@@ -352,7 +352,7 @@ func TestNoLastChange(t *testing.T) {
 		err := s.View(ctx, func(r store.Reader) error {
 			h := store.Range{After: store.Position{Revision: nth(after, 0).Revision, Index: 9}, NewestFirst: after%2 == 0}
 			for _, err := range r.History(1, h) {
-				if err != nil {
+				if err != nil || h.NewestFirst { // the first is to be the newest
 					return err
 				}
 			}

@@ -120,7 +120,9 @@ func TestTampered(t *testing.T) {
 		{"a record behind the head, which it fits", last + 1, func(x, _ *tampered) error {
 			hash, err := x.mend(chainStart)
 			x.keys[3] = changeKey(1, nth(99, 0))
-			wrong := x.edit(3, func(c *storev1.Change) { c.Revision, c.Position, c.Follows = nth(99, 0).Revision, 0, hash[:followsSize] })
+			wrong := x.edit(3, func(c *storev1.Change) {
+				c.Revision, c.Position, c.Follows = nth(99, 0).Revision, 0, hash[:followsSize]
+			})
 			return errors.Join(err, wrong)
 		}},
 		{"a record between two", 4, func(x, _ *tampered) error {

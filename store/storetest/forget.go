@@ -169,7 +169,7 @@ func testTrim(t *testing.T, open Open) {
 		}
 	}
 	kept(0, 0)
-	f.commit("t", store.TrimChanges{Tenant: id, UpTo: links[4], Most: 99})
+	f.commit("t", store.TrimChanges{Tenant: id, UpTo: links[4], Most: 3}, store.TrimChanges{Tenant: id, UpTo: links[4], Most: 3})
 	kept(4, 1)
 	revision := f.Revision()
 	for _, nothing := range []store.TrimChanges{{Tenant: id, UpTo: links[4], Most: 99}, {Tenant: id, UpTo: links[2], Most: 99}, {Tenant: id, UpTo: links[6]}} {

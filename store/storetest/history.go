@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/usher-pdp/usher/store"
 )
@@ -50,6 +49,17 @@ func within(records []store.ChangeRecord, h store.Range) (in []store.ChangeRecor
 	return in
 }
 
+// objectsAfter returns the objects of records that come after one.
+func objectsAfter(records []store.ChangeRecord, after store.Object) (objects []store.Object) {
+	for _, r := range records {
+		if object := objectOf(r.Change); object > after {
+			objects = append(objects, object)
+		}
+	}
+	slices.Sort(objects)
+	return slices.Compact(objects)
+}
+
 // testHistory asks for all ranges of a small history.
 func testHistory(t *testing.T, open Open) {
 	f := start(t, open)
@@ -61,25 +71,19 @@ func testHistory(t *testing.T, open Open) {
 	f.commit("after", set(other, ann))
 	f.commit("t", remove(id, ann), set(id, ann))
 	f.commit("t", store.SetToggle{Tenant: id, Toggle: "x"}, set(id, key("user:ann", "admin", "")), remove(id, an))
-	f.commit("t", store.UpdateTenant{Tenant: id, Catalog: store.CatalogRef{Name: "moved", Version: 2}})
 	f.commit("after", remove(other, ann))
+	f.commit("t", store.UpdateTenant{Tenant: id, Catalog: store.CatalogRef{Name: "helpdesk", Version: 2}})
 	f.view(func(r store.Reader) {
 		records := all(t, r.History(id, store.Range{}))
 		equal(t, "number of records", len(records), 10)
-		moved := records[9].CatalogBefore
-		if want := (store.CatalogRef{Name: "helpdesk", Version: 1}); moved == nil || *moved != want {
-			t.Errorf("the catalog before the move is %v, want %v", moved, want)
-		}
-		objects := []store.Object{store.TenantObject, "user:an", "user:ann", "x"}
-		for _, after := range append(objects, "", "\x00", "a", "user:ann\x01", "\xff") {
-			want := slices.DeleteFunc(slices.Clone(objects), func(o store.Object) bool { return o <= after })
-			if !utf8.ValidString(string(after)) || after == "\x00" {
+		for _, after := range []store.Object{"", ".", "user:", "user:an", "user:ann", "x", "y", "a\x00b"} {
+			want := objectsAfter(records, after)
+			if after == "a\x00b" { // which can be none
 				want = nil
 			}
 			equal(t, fmt.Sprintf("Objects after %q", after), all(t, r.Objects(id, after)), want)
 		}
-		equal(t, "Objects of another", all(t, r.Objects(other, "")), []store.Object{"user:ann"})
-		equal(t, "Objects of none", all(t, r.Objects(77, "")), nil)
+		equal(t, "the first object", first(t, r.Objects(id, ""), 1), []store.Object{store.TenantObject})
 		limits := []store.Position{{}, {Revision: 1}, {Revision: ^uint64(0)}}
 		for _, record := range records {
 			limits = append(limits, place(record), store.Position{Revision: record.Revision.Number, Index: record.Index + 1})

@@ -18,9 +18,8 @@ func (x *random) changeTenant() {
 	if x.IntN(2) == 0 {
 		c := store.UpdateTenant{Tenant: id, Catalog: m.catalog}
 		c.Catalog.Version += x.Uint32N(2)
-		change, changed = c, c.Catalog != m.catalog
-		catalog := m.catalog
-		before, m.catalog = &catalog, c.Catalog
+		change, changed, before = c, c.Catalog != m.catalog, &store.CatalogRef{Name: m.catalog.Name, Version: m.catalog.Version}
+		m.catalog = c.Catalog
 	} else {
 		c := store.SetPrimary{Tenant: id, Subject: pick(x.Rand, append(texts, ""))}
 		change, changed = c, c.Subject != m.primary

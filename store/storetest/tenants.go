@@ -56,6 +56,9 @@ func testMoveTenant(t *testing.T, open Open) {
 		var got []store.Change
 		for _, record := range all(t, r.History(id, store.Range{})) {
 			got = append(got, record.Change)
+			if move := objectOf(record.Change) == store.TenantObject; move != (record.CatalogBefore != nil) || move && *record.CatalogBefore != one {
+				t.Errorf("the catalog before %+v is %v", record.Change, record.CatalogBefore)
+			}
 		}
 		equal(t, "changes", got, []store.Change{
 			store.CreateTenant{Name: "t", Catalog: one}, store.SetPrimary{Tenant: id, Subject: "user:ann"},
@@ -132,6 +135,17 @@ func testDeleteTenant(t *testing.T, open Open) {
 	if _, err := f.Commit(context.Background(), store.Write{Plan: plan(store.PurgeTenant{Tenant: id, Most: 1})}); err == nil || id == old {
 		t.Errorf("tenant %d, which is there, is purged", id)
 	}
+	ended := func() {
+		t.Helper()
+		f.view(func(r store.Reader) {
+			tenant, err := r.Tenant("t")
+			if err != nil || tenant.ID != id {
+				t.Errorf("Tenant: %+v, %v", tenant, err)
+			}
+			equal(t, "EndedBefore", all(t, r.EndedBefore(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))), []store.Ended{{Tenant: tenant, Assignment: ann.Assignment}})
+		})
+	}
+	ended()
 	revision := f.Revision()
 	purges := 0
 	for {
@@ -151,14 +165,9 @@ func testDeleteTenant(t *testing.T, open Open) {
 		})
 	}
 	equal(t, "number of purges", purges, 5)
+	ended()
 	f.view(func(r store.Reader) {
-		tenant, err := r.Tenant("t")
-		if err != nil || tenant.ID != id {
-			t.Errorf("Tenant: %+v, %v", tenant, err)
-		}
 		equal(t, "Assignments", keysOf(all(t, r.Assignments(id, store.AssignmentKey{}))), []store.AssignmentKey{ann.Assignment.AssignmentKey})
-		ended := all(t, r.EndedBefore(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)))
-		equal(t, "EndedBefore", ended, []store.Ended{{Tenant: tenant, Assignment: ann.Assignment}})
 		records := all(t, r.History(old, store.Range{}))
 		equal(t, "changes", len(records), 17)
 		equal(t, "last change", kinds(records)[16], "DeleteTenant")

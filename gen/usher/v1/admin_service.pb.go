@@ -2677,10 +2677,11 @@ type PreviewChangeResponse struct {
 	// Only on the first page.
 	Counts []*EffectCount `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
 	// The subjects that gain or lose something, in byte order: users and groups, each for
-	// what it holds itself. What a member of a group gains by the group is listed at the group.
+	// what it holds itself. What a member of a group gains by the group is listed at the group;
+	// an empty subject stands for all who hold nothing.
 	Effects []*SubjectEffect `protobuf:"bytes,2,rep,name=effects,proto3" json:"effects,omitempty"`
-	// What would stand against a move to another catalog version. Only on the first page,
-	// complete.
+	// What would stand against a move to another catalog version. They come before the
+	// effects, on as many pages as it takes.
 	Conflicts []*Conflict `protobuf:"bytes,3,rep,name=conflicts,proto3" json:"conflicts,omitempty"`
 	// The token of the next page. Empty: this was the last.
 	NextPageToken string `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`

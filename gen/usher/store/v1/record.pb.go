@@ -183,11 +183,11 @@ func (x *Tenant) GetDeletedAt() int64 {
 	return 0
 }
 
-// Head is rewritten by every commit of a tenant, so that two commits of one tenant
-// always touch the same key.
+// Head is rewritten by every commit that records a change of a tenant, so that two commits
+// of one tenant always touch the same key.
 type Head struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision number of the tenant's last commit.
+	// The revision number of the tenant's last commit that has recorded a change.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The hash of the tenant's last change record.
 	ChainHash []byte `protobuf:"bytes,2,opt,name=chain_hash,json=chainHash,proto3" json:"chain_hash,omitempty"`

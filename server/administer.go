@@ -1,0 +1,183 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/store"
+)
+
+// writeRequest is what the requests of all writes have.
+type writeRequest interface {
+	proto.Message
+	GetTenant() string
+	GetJustification() string
+	GetValidateOnly() bool
+	behalfed
+}
+
+// behalfed is what says on whose behalf it is.
+type behalfed interface {
+	GetActor() *usherv1.Actor
+	GetOperator() *usherv1.Operator
+}
+
+// repeatable is a request that may be known by an id.
+type repeatable interface{ GetRequestId() string }
+
+// written is what has come of a write.
+type written struct {
+	store.Committed
+	outcomes []usherv1.Outcome
+	warnings []*usherv1.Warning
+	// planning is that of the plan that was committed; nil if the answer is that of an
+	// earlier request with the same id.
+	planning *planning
+}
+
+// administer does acts, or finds out what doing them would come to. The plan may run more
+// than once.
+func (s *Server) administer(ctx context.Context, request writeRequest, acts []*usherv1.Act, more func(*planning) error) (*written, error) {
+	by, err := behalf(request)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	var w *written
+	plan := func(r store.Reader) ([]store.Change, error) {
+		p, err := s.newPlanning(r, request.GetTenant(), by, now)
+		if err != nil {
+			return nil, err
+		}
+		w = &written{planning: p}
+		_, batch := request.(interface{ GetActs() []*usherv1.Act })
+		if w.outcomes, err = p.do(acts, batch); err != nil {
+			return nil, err
+		}
+		if more != nil {
+			if err := more(p); err != nil {
+				return nil, err
+			}
+		}
+		w.warnings, err = p.consequences()
+		return p.draft.changes, err
+	}
+	if request.GetValidateOnly() {
+		err := s.store.View(ctx, func(r store.Reader) error {
+			changes, err := plan(r)
+			if err == nil {
+				w.Committed = store.Committed{Revision: r.Revision(), Changed: len(changes) > 0}
+			}
+			return err
+		})
+		return w, err
+	}
+	commit := store.Write{Tenant: request.GetTenant(), By: by, Justification: request.GetJustification(), Plan: plan}
+	if id, may := request.(repeatable); may && id.GetRequestId() != "" {
+		commit.RequestID = id.GetRequestId()
+		if commit.Digest, err = digestOf(request); err != nil {
+			return nil, err
+		}
+	}
+	committed, err := s.store.Commit(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	if committed.Repeated {
+		w = &written{}
+	}
+	w.Committed = committed
+	return w, nil
+}
+
+// digestOf is a digest of all that a request asks for. The order of the fields in the
+// encoding is that of their numbers; two versions of the server may disagree on it only
+// if a client sends fields that one of them does not know.
+func digestOf(request proto.Message) (digest [sha256.Size]byte, err error) {
+	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(request)
+	if err != nil {
+		return digest, err
+	}
+	name := request.ProtoReflect().Descriptor().FullName()
+	return sha256.Sum256(slices.Concat([]byte(name), []byte{0}, encoded)), nil
+}
+
+// consequences adds what the acts entail to the draft, and returns what somebody should
+// know of them.
+func (p *planning) consequences() (warnings []*usherv1.Warning, err error) {
+	if changes := p.draft.changes; len(changes) == 0 {
+		return nil, nil
+	}
+	catalog := p.tenant.table.Catalog()
+	if primary := p.tenant.Primary; primary != "" {
+		held, err := collect(p.draft.Reader.AssignmentsOf(p.tenant.ID, primary))
+		if err != nil {
+			return nil, err
+		}
+		if catalog.LosesPrimary(p.tenant.Tenant, held, p.draft.changes, p.now) {
+			p.draft.apply([]store.Change{store.SetPrimary{Tenant: p.tenant.ID}})
+			warnings = append(warnings, noPrimaryWarning(primary))
+		}
+	}
+	for _, role := range p.draft.granted() {
+		limit := catalog.AdvisoryLimit(role)
+		if limit == nil {
+			continue
+		}
+		holders, err := p.countHolders(role)
+		if err != nil {
+			return nil, err
+		}
+		if holders > int(limit.GetHolders()) {
+			warnings = append(warnings, &usherv1.Warning{
+				Code: usherv1.WarningCode_WARNING_CODE_MANY_HOLDERS, Text: limit.GetWarning()["en"], Texts: limit.GetWarning(),
+			})
+		}
+	}
+	return warnings, nil
+}
+
+// countHolders counts those who hold a role, or will.
+func (p *planning) countHolders(role string) (int, error) {
+	holders := map[string]bool{}
+	for a, err := range p.draft.AssignmentsByRole(p.tenant.ID, role, store.AssignmentKey{}) {
+		if err != nil {
+			return 0, err
+		}
+		if !a.Ended(p.now) {
+			holders[a.Subject] = true
+		}
+	}
+	return len(holders), nil
+}
+
+func noPrimaryWarning(subject string) *usherv1.Warning {
+	texts := map[string]string{
+		"en": subject + " was the primary administrator. Nobody is it now: name another one.",
+		"de": subject + " war Hauptansprechpartner unter den Administratoren. Jetzt ist es niemand: Benennen Sie jemand anderen.",
+		"fr": subject + " était l’administrateur principal. Il n’y en a plus : désignez-en un autre.",
+	}
+	return &usherv1.Warning{Code: usherv1.WarningCode_WARNING_CODE_NO_PRIMARY_ADMINISTRATOR, Text: texts["en"], Texts: texts}
+}
+
+// behalf reads on whose behalf a write is made.
+func behalf(r behalfed) (store.By, error) {
+	switch {
+	case r.GetOperator() != nil:
+		return store.By{Operator: true}, nil
+	case r.GetActor() != nil:
+		return store.By{Subject: r.GetActor().GetSubject(), Groups: r.GetActor().GetGroups()}, nil
+	}
+	return store.By{}, invalid("by", reasonActorRequired, "say on whose behalf: set actor (who asks for the change) or operator (the installation's own staff)")
+}
+
+func outcomeOf(changed bool) usherv1.Outcome {
+	if changed {
+		return usherv1.Outcome_OUTCOME_CHANGED
+	}
+	return usherv1.Outcome_OUTCOME_UNCHANGED
+}

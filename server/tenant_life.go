@@ -1,0 +1,334 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/policy"
+	"github.com/usher-pdp/usher/store"
+)
+
+// maxConflicts is how many conflicts the status of an UpdateTenant names.
+const maxConflicts = 50
+
+// UpdateTenant moves a tenant to another version of its catalog. Its assignments are
+// looked at before the write, so that no other write waits for that; only if the tenant
+// is changed meanwhile again and again are they looked at in the write.
+func (o operatorService) UpdateTenant(ctx context.Context, r *usherv1.UpdateTenantRequest) (*usherv1.UpdateTenantResponse, error) {
+	var (
+		checked   store.Link // of the tenant's chain, and for which catalog
+		suits     store.CatalogRef
+		ref       store.CatalogRef
+		committed store.Committed
+		err       error
+	)
+	move := func(reader store.Reader) ([]store.Change, error) {
+		chain, t, to, err := o.server.moveOf(reader, r)
+		if ref = to; err != nil || t.Catalog == ref {
+			return nil, err
+		}
+		if chain.Head != checked || suits != ref {
+			if err := o.server.refuseConflicts(reader, t, ref); err != nil {
+				return nil, err
+			}
+			checked, suits = chain.Head, ref
+		}
+		return o.server.moveChanges(reader, t, ref)
+	}
+	err = o.server.store.View(ctx, func(reader store.Reader) error {
+		changes, err := move(reader)
+		committed = store.Committed{Revision: reader.Revision(), Changed: len(changes) > 0}
+		return err
+	})
+	if err == nil && !r.GetValidateOnly() {
+		committed, err = o.server.store.Commit(ctx, store.Write{
+			Tenant: r.GetTenant(), By: store.By{Operator: true}, Justification: r.GetJustification(), Plan: move,
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	updated, err := o.GetTenant(ctx, &usherv1.GetTenantRequest{Tenant: r.GetTenant()})
+	if err != nil {
+		return nil, err
+	}
+	updated.GetTenant().CatalogVersion = ref.Version // also if it is not done
+	return &usherv1.UpdateTenantResponse{
+		Outcome: outcomeOf(committed.Changed), Tenant: updated.GetTenant(), Revision: committed.Revision.String(),
+	}, nil
+}
+
+// moveOf finds what a tenant would be moved to.
+func (s *Server) moveOf(r store.Reader, request *usherv1.UpdateTenantRequest) (chain store.Chain, t store.Tenant, ref store.CatalogRef, err error) {
+	if t, err = findTenant(r, request.GetTenant()); err != nil {
+		return chain, t, ref, err
+	}
+	if ref, err = findCatalog(r, t.Catalog.Name, request.GetCatalogVersion()); err != nil {
+		return chain, t, ref, err
+	}
+	chain, err = r.Chain(t.ID)
+	return chain, t, ref, err
+}
+
+// moveChanges returns what moves a tenant, which nothing stands against.
+func (s *Server) moveChanges(r store.Reader, t store.Tenant, ref store.CatalogRef) ([]store.Change, error) {
+	catalog, err := s.readCatalog(r, ref)
+	if err != nil {
+		return nil, err
+	}
+	changes := []store.Change{store.UpdateTenant{Tenant: t.ID, Catalog: ref}}
+	held, err := collect(r.AssignmentsOf(t.ID, t.Primary))
+	if err == nil && catalog.LosesPrimary(t, held, nil, s.now()) {
+		changes = append(changes, store.SetPrimary{Tenant: t.ID})
+	}
+	return changes, err
+}
+
+// refuseConflicts refuses a move if anything stands against it.
+func (s *Server) refuseConflicts(r store.Reader, t store.Tenant, ref store.CatalogRef) error {
+	refused := &conflictsError{ref: ref}
+	for conflict, err := range s.conflicts(r, t, ref) {
+		if err != nil {
+			return err
+		}
+		if refused.count++; len(refused.first) < maxConflicts {
+			refused.first = append(refused.first, conflict)
+		}
+	}
+	if refused.count > 0 {
+		return refused
+	}
+	return nil
+}
+
+// conflicts yields what stands against moving a tenant to a catalog. A toggle that stands as
+// it did at the start says nothing.
+func (s *Server) conflicts(r store.Reader, t store.Tenant, ref store.CatalogRef) iter.Seq2[*usherv1.Conflict, error] {
+	return func(yield func(*usherv1.Conflict, error) bool) {
+		now := s.now()
+		all := func(conflicts []policy.Conflict) bool {
+			for _, c := range conflicts {
+				if !yield(conflictMessage(c, now), nil) {
+					return false
+				}
+			}
+			return true
+		}
+		is, err := s.readCatalog(r, t.Catalog)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		will, err := s.readCatalog(r, ref)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		kept := false
+		for held, err := range subjectsOf(r.Assignments(t.ID, store.AssignmentKey{})) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, a := range held {
+				kept = kept || will.Keeps(a, now)
+			}
+			if !all(will.ConflictsOfSubject(held, now)) {
+				return
+			}
+		}
+		set, err := r.Toggles(t.ID)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, toggle := range is.Message().GetToggles() {
+			if set[toggle.GetName()] == toggle.GetStartsOn() {
+				delete(set, toggle.GetName())
+			}
+		}
+		_ = all(will.ConflictsOfToggles(set)) && all(will.ConflictsOfTenant(kept))
+	}
+}
+
+func conflictMessage(c policy.Conflict, now time.Time) *usherv1.Conflict {
+	m := &usherv1.Conflict{Text: c.Text}
+	switch {
+	case c.Assignment != nil:
+		m.About = &usherv1.Conflict_Assignment{Assignment: assignmentMessage(*c.Assignment, now)}
+	case c.Toggle != "":
+		m.About = &usherv1.Conflict_Toggle{Toggle: c.Toggle}
+	default:
+		m.About = &usherv1.Conflict_Tenant{Tenant: true}
+	}
+	return m
+}
+
+// DeleteTenant removes a tenant.
+func (o operatorService) DeleteTenant(ctx context.Context, r *usherv1.DeleteTenantRequest) (*usherv1.DeleteTenantResponse, error) {
+	if r.GetConfirm() != r.GetTenant() {
+		return nil, malformed("confirm", "write the name of the tenant once more, exactly as in tenant")
+	}
+	var deleted store.Tenant
+	committed, err := o.server.store.Commit(ctx, store.Write{
+		Tenant: r.GetTenant(), By: store.By{Operator: true}, Justification: r.GetJustification(),
+		Plan: func(reader store.Reader) (_ []store.Change, err error) {
+			deleted, err = findTenant(reader, r.GetTenant())
+			return []store.Change{store.DeleteTenant{Tenant: deleted.ID}}, err
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = o.server.store.View(ctx, func(reader store.Reader) (err error) {
+		deleted, err = recordedTenant(reader, deleted.Name, deleted.ID)
+		return err
+	})
+	return &usherv1.DeleteTenantResponse{Tenant: tenantMessage(deleted), Revision: committed.Revision.String()}, err
+}
+
+// findTenant finds a tenant by its name.
+func findTenant(r store.Reader, name string) (store.Tenant, error) {
+	t, err := r.Tenant(name)
+	if errors.Is(err, store.ErrNotFound) {
+		err = &notFoundError{kind: "TENANT", name: name, remedy: "create it with OperatorService.CreateTenant, or correct the name"}
+	}
+	return t, err
+}
+
+// subjectsOf yields the assignments in key order, those of each subject together.
+func subjectsOf(assignments iter.Seq2[store.Assignment, error]) iter.Seq2[[]store.Assignment, error] {
+	return func(yield func([]store.Assignment, error) bool) {
+		var held []store.Assignment
+		for a, err := range assignments {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(held) > 0 && held[0].Subject != a.Subject {
+				if !yield(held, nil) {
+					return
+				}
+				held = nil
+			}
+			held = append(held, a)
+		}
+		if len(held) > 0 {
+			yield(held, nil)
+		}
+	}
+}
+
+// EraseSubject removes what names a person from a tenant's change record. The records are
+// searched for before the writes, so that no other write waits for that.
+func (o operatorService) EraseSubject(ctx context.Context, r *usherv1.EraseSubjectRequest) (*usherv1.EraseSubjectResponse, error) {
+	var (
+		tenant store.Tenant
+		after  store.Position
+		found  []store.Position
+	)
+	for done := false; !done; {
+		err := o.server.store.View(ctx, func(reader store.Reader) (err error) {
+			if tenant, err = erasable(reader, r); err != nil {
+				return err
+			}
+			after, done, err = recordsNaming(reader, tenant.ID, r.GetSubject(), after, &found)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	response := &usherv1.EraseSubjectResponse{Outcome: usherv1.Outcome_OUTCOME_UNCHANGED, Revision: o.server.store.Revision().String(), RecordCount: uint64(len(found))}
+	for rest := found; len(rest) > 0; {
+		n := min(len(rest), maxErased)
+		write := store.Write{By: store.By{Operator: true}, Justification: r.GetJustification(), Plan: func(reader store.Reader) ([]store.Change, error) {
+			if _, err := erasable(reader, r); err != nil {
+				return nil, err
+			}
+			return []store.Change{store.EraseSubject{
+				Tenant: tenant.ID, Subject: r.GetSubject(), Records: rest[:n], Last: n == len(rest), Count: uint64(len(found)),
+			}}, nil
+		}}
+		if tenant.DeletedAt.IsZero() {
+			write.Tenant = tenant.Name
+		}
+		committed, err := o.server.store.Commit(ctx, write)
+		if err != nil {
+			return nil, err
+		}
+		response.Outcome, response.Revision = usherv1.Outcome_OUTCOME_CHANGED, committed.Revision.String()
+		rest = rest[n:]
+	}
+	return response, nil
+}
+
+const (
+	// maxErased is how many records a write erases.
+	maxErased = 1_000
+	// maxSearched is how many records are looked at in one View.
+	maxSearched = 20_000
+)
+
+// erasable finds the tenant, and refuses while the subject holds something there.
+func erasable(r store.Reader, request *usherv1.EraseSubjectRequest) (t store.Tenant, err error) {
+	if request.GetTenantId() != 0 {
+		return recordedTenant(r, request.GetTenant(), store.TenantID(request.GetTenantId()))
+	}
+	if t, err = findTenant(r, request.GetTenant()); err != nil {
+		return t, err
+	}
+	for _, err := range r.AssignmentsOf(t.ID, request.GetSubject()) {
+		if err == nil {
+			err = &stillHeldError{request.GetSubject()}
+		}
+		return t, err
+	}
+	if t.Primary == request.GetSubject() {
+		return t, &stillHeldError{request.GetSubject()}
+	}
+	return t, nil
+}
+
+// recordsNaming adds the records that name a subject, from a position on, and reports
+// whether it has come to the end.
+func recordsNaming(r store.Reader, tenant store.TenantID, subject string, after store.Position, found *[]store.Position) (store.Position, bool, error) {
+	looked := 0
+	for record, err := range r.History(tenant, store.Range{After: after}) {
+		if err != nil {
+			return after, false, err
+		}
+		if looked++; looked > maxSearched {
+			return after, false, nil
+		}
+		after = store.Position{Revision: record.Revision.Number, Index: record.Index}
+		if names(record, subject) {
+			*found = append(*found, after)
+		}
+	}
+	return after, true, nil
+}
+
+// names reports whether a record names a subject.
+func names(record store.ChangeRecord, subject string) bool {
+	if record.By.Subject == subject {
+		return true
+	}
+	for _, g := range record.By.Groups {
+		if g == subject {
+			return true
+		}
+	}
+	switch c := record.Change.(type) {
+	case store.SetAssignment:
+		return c.Assignment.Subject == subject
+	case store.RemoveAssignment:
+		return c.Key.Subject == subject
+	case store.SetPrimary:
+		return c.Subject == subject
+	}
+	return false
+}
