@@ -35,6 +35,7 @@ import (
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server"
+	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/server/policy/catalogs"
 	"github.com/usher-pdp/usher/store"
 	"github.com/usher-pdp/usher/store/bolt"
@@ -149,7 +150,8 @@ func (c badCall) compare(t *testing.T, err error) {
 }
 
 // The tenant of these tests is "acme", of the catalog goto_contact_center, with
-// user:root as its administrator; "other" is another one.
+// user:root as its administrator; "other" is another one, "dealer" has a primary
+// administrator, and "gone" is there to be deleted.
 func badHarness(t *testing.T) *harness {
 	t.Helper()
 	h := newHarness(t)
@@ -159,6 +161,13 @@ func badHarness(t *testing.T) *harness {
 
 func (h *harness) fillForBadInput(t *testing.T) {
 	t.Helper()
+	for name, catalog := range map[string]string{"dealer": "expertconnect", "gone": "liveagent"} {
+		if _, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{
+			Tenant: name, Catalog: catalog, FirstAdministrator: "user:root",
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, tenant := range []string{"acme", "other"} {
 		if _, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{
 			Tenant: tenant, Catalog: "goto_contact_center", FirstAdministrator: "user:root",
@@ -228,6 +237,27 @@ func goodRequests() []proto.Message {
 		&usherv1.GetCatalogRequest{Name: "liveagent"},
 		&usherv1.ListCatalogsRequest{},
 		&usherv1.GetServerInfoRequest{},
+		&usherv1.ChangeRoleRequest{
+			Tenant: "acme", Subject: "user:bob", From: "agent", To: "agent", Scopes: []string{"queue:sales"},
+			By: &usherv1.ChangeRoleRequest_Actor{Actor: actor}, Justification: "moved",
+		},
+		&usherv1.RemoveSubjectRequest{
+			Tenant: "acme", Subject: "user:left", By: &usherv1.RemoveSubjectRequest_Actor{Actor: actor}, Justification: "left",
+		},
+		&usherv1.BatchWriteRequest{
+			Tenant: "acme", Acts: []*usherv1.Act{actGrant("user:eve", "agent", "queue:sales")},
+			By: &usherv1.BatchWriteRequest_Actor{Actor: actor}, Justification: "new",
+		},
+		&usherv1.PreviewChangeRequest{
+			Tenant: "acme", Acts: []*usherv1.Act{actGrant("user:eve", "agent", "queue:sales")}, By: &usherv1.PreviewChangeRequest_Actor{Actor: actor},
+		},
+		&usherv1.SetPrimaryAdministratorRequest{
+			Tenant: "dealer", Subject: "user:root", By: &usherv1.SetPrimaryAdministratorRequest_Actor{Actor: actor}, Justification: "asked for",
+		},
+		&usherv1.ListRolesRequest{Tenant: "acme", By: &usherv1.ListRolesRequest_Actor{Actor: actor}},
+		&usherv1.UpdateTenantRequest{Tenant: "acme", Justification: "newer"},
+		&usherv1.DeleteTenantRequest{Tenant: "gone", Confirm: "gone", Justification: "closed"},
+		&usherv1.EraseSubjectRequest{Tenant: "acme", Subject: "user:left", Justification: "asked for"},
 	}
 }
 
@@ -254,18 +284,28 @@ var badValues = map[string]map[string]string{
 		"oversized": strings.Repeat("a", 1025), "with a zero byte": "a\x00", "with a line feed": "a\nb", "with a C1 control": "a\u0085",
 	},
 	"token": {"oversized": strings.Repeat("A", 2049), "of other letters": "no token!", "too short": "AAAA", "made up": strings.Repeat("A", 40)},
-	"yaml":  {"empty": "", "oversized": strings.Repeat("#", 1<<20+1)},
+	"request": {
+		"oversized": strings.Repeat("a", 129), "with a zero byte": "a\x00", "with a line feed": "a\nb", "with a C1 control": "a\u0085",
+	},
+	"revision": {"oversized": strings.Repeat("a", 65), "of other letters": "no revision!", "without a number": "epoch.", "without an epoch": ".7"},
+	"locale":   {"oversized": strings.Repeat("a", 65)},
+	"confirm":  {"of another tenant": "other", "empty": "", "oversized": strings.Repeat("a", 129)},
+	"yaml":     {"empty": "", "oversized": strings.Repeat("#", 1<<20+1)},
 }
 
 // badRemedies is what is said about such a text.
 var badRemedies = map[string]string{
-	"tenant": `a tenant has letters|pattern`,
-	"id":     `it is written type:id|pattern|at most 256 bytes`,
-	"name":   `a name has lower-case letters|pattern`,
-	"group":  `a group is written group:id|pattern|at most 256 bytes`,
-	"text":   `no control characters|pattern|at most 1024 bytes`,
-	"token":  `use the next_page_token|at most 2048 bytes|begin again without a token`,
-	"yaml":   `at least 1 byte|at most 1048576 bytes`,
+	"tenant":   `a tenant has letters|pattern`,
+	"id":       `it is written type:id|pattern|at most 256 bytes`,
+	"name":     `a name has lower-case letters|pattern`,
+	"group":    `a group is written group:id|pattern|at most 256 bytes`,
+	"text":     `no control characters|pattern|at most 1024 bytes`,
+	"token":    `use the next_page_token|at most 2048 bytes|begin again without a token`,
+	"request":  `no control characters|pattern|at most 128 bytes`,
+	"revision": `one that an answer carried|at most 64 bytes`,
+	"locale":   `at most 64 bytes`,
+	"confirm":  `once more|at most 128 bytes`,
+	"yaml":     `at least 1 byte|at most 1048576 bytes`,
 }
 
 // badFields says of what kind each text of each request is. A question mark: it may be
@@ -277,13 +317,13 @@ var badFields = map[protoreflect.FullName]map[string]string{
 	},
 	"usher.v1.BatchCheckRequest": {"tenant": "tenant", "subject": "id?", "groups[0]": "group"},
 	"usher.v1.GrantRequest": {
-		"tenant": "tenant", "subject": "id", "role": "name", "scope": "id?", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?",
+		"tenant": "tenant", "subject": "id", "role": "name", "scope": "id?", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?", "request_id": "request?", "expected_revision": "revision?",
 	},
 	"usher.v1.RevokeRequest": {
-		"tenant": "tenant", "subject": "id", "role": "name", "scope": "id?", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?",
+		"tenant": "tenant", "subject": "id", "role": "name", "scope": "id?", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?", "request_id": "request?", "expected_revision": "revision?",
 	},
 	"usher.v1.SetToggleRequest": {
-		"tenant": "tenant", "toggle": "name", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?",
+		"tenant": "tenant", "toggle": "name", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?", "request_id": "request?", "expected_revision": "revision?",
 	},
 	"usher.v1.ListAssignmentsRequest": {"tenant": "tenant", "subject": "id?", "role": "name?", "scope": "id?", "page_token": "token?"},
 	"usher.v1.ListTogglesRequest":     {"tenant": "tenant"},
@@ -297,6 +337,25 @@ var badFields = map[protoreflect.FullName]map[string]string{
 	"usher.v1.GetCatalogRequest":      {"name": "name"},
 	"usher.v1.ListCatalogsRequest":    {"page_token": "token?"},
 	"usher.v1.GetServerInfoRequest":   {},
+	"usher.v1.ChangeRoleRequest": {
+		"tenant": "tenant", "subject": "id", "from": "name", "to": "name", "scopes[0]": "id", "actor.subject": "id", "actor.groups[0]": "group",
+		"justification": "text?", "request_id": "request?", "expected_revision": "revision?",
+	},
+	"usher.v1.RemoveSubjectRequest": {
+		"tenant": "tenant", "subject": "id", "actor.subject": "id", "actor.groups[0]": "group",
+		"justification": "text?", "request_id": "request?", "expected_revision": "revision?",
+	},
+	"usher.v1.BatchWriteRequest": {
+		"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?", "request_id": "request?",
+	},
+	"usher.v1.PreviewChangeRequest": {"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "page_token": "token?"},
+	"usher.v1.SetPrimaryAdministratorRequest": {
+		"tenant": "tenant", "subject": "id", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?", "request_id": "request?",
+	},
+	"usher.v1.ListRolesRequest":    {"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "locale": "locale?"},
+	"usher.v1.UpdateTenantRequest": {"tenant": "tenant", "justification": "text?"},
+	"usher.v1.DeleteTenantRequest": {"tenant": "tenant", "confirm": "confirm", "justification": "text?"},
+	"usher.v1.EraseSubjectRequest": {"tenant": "tenant", "subject": "id", "justification": "text?"},
 }
 
 // TestBadInputTexts gives every text field of every call each bad value of its kind.
@@ -1051,6 +1110,13 @@ func TestBadInputErrors(t *testing.T) {
 		return func() error { return fmt.Errorf("reading %s: %w", badSecret, sentinel) }
 	}
 	check := goodCheck()
+	preview := &usherv1.PreviewChangeRequest{Tenant: "acme", Acts: []*usherv1.Act{actRemove("user:ann")}, By: &usherv1.PreviewChangeRequest_Operator{}}
+	h.putCatalog(t, deskCatalog(1, deskAgent))
+	if _, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{Tenant: "desk", Catalog: "desk", FirstAdministrator: "user:root"}); err != nil {
+		t.Fatal(err)
+	}
+	h.write(t, "desk", actGrant("user:ann", "agent", "team:a"))
+	h.putCatalog(t, deskCatalog(2, ""))
 	// The keys are the variables and sentinels of the switch in errors.go.
 	byError := map[string]mapped{
 		"input":                    {request: &usherv1.CheckRequest{}, code: codes.InvalidArgument, reason: malformedReason},
@@ -1067,7 +1133,14 @@ func TestBadInputErrors(t *testing.T) {
 		"notKept":                  {request: &usherv1.ListTogglesRequest{Tenant: "acme", AsOf: asOfTime(testTime.Add(time.Hour))}, code: codes.OutOfRange, reason: "NOT_KEPT"},
 		"epoch":                    {request: &usherv1.ListTogglesRequest{Tenant: "acme", AsOf: asOfRevision("other.1")}, code: codes.FailedPrecondition, reason: "OTHER_EPOCH"},
 		"ended":                    {request: &usherv1.WatchChangesRequest{Tenant: "acme"}, code: codes.Unavailable, reason: "STOPPING"},
-		"store.ErrCorrupt":         {request: check, fail: wrapped(store.ErrCorrupt), code: codes.Internal, reason: "STORE_DAMAGED", logged: true},
+		"changed": {request: &usherv1.GrantRequest{
+			Tenant: "acme", Subject: "user:ann", Role: "agent", Scope: "queue:billing", By: asOperator, ExpectedRevision: h.store.Revision().Epoch + ".1",
+		}, code: codes.Aborted, reason: "CHANGED_MEANWHILE"},
+		"conflicts":              {request: &usherv1.UpdateTenantRequest{Tenant: "desk"}, code: codes.FailedPrecondition, reason: "CATALOG_CONFLICTS"},
+		"held":                   {request: &usherv1.EraseSubjectRequest{Tenant: "acme", Subject: "user:ann"}, code: codes.FailedPrecondition, reason: "STILL_HELD"},
+		"cases":                  {request: preview, fail: func() error { return &policy.TooManyCasesError{Permission: "ticket:view"} }, code: codes.FailedPrecondition, reason: "TOO_MANY_CASES"},
+		"store.ErrRequestReused": {request: goodRequests()[2], fail: wrapped(store.ErrRequestReused), code: codes.AlreadyExists, reason: "REQUEST_ID_REUSED"},
+		"store.ErrCorrupt":       {request: check, fail: wrapped(store.ErrCorrupt), code: codes.Internal, reason: "STORE_DAMAGED", logged: true},
 	}
 	code, err := os.ReadFile("errors.go")
 	if err != nil {

@@ -109,6 +109,7 @@ func toStatus(err error) *status.Status {
 		changed   *changedError
 		conflicts *conflictsError
 		held      *stillHeldError
+		cases     *policy.TooManyCasesError
 		notKept   *notKeptError
 		ended     *endedError
 		epoch     *otherEpochError
@@ -132,6 +133,8 @@ func toStatus(err error) *status.Status {
 		return conflictsStatus(conflicts)
 	case errors.As(err, &held):
 		return detailed(codes.FailedPrecondition, err.Error(), "STILL_HELD", precondition("STILL_HELD", "subject/"+held.subject, "remove the subject first"))
+	case errors.As(err, &cases):
+		return detailed(codes.FailedPrecondition, err.Error(), "TOO_MANY_CASES", precondition("TOO_MANY_CASES", "permission/"+cases.Permission, "use fewer attributes in the conditions of the catalog"))
 	case errors.Is(err, store.ErrRequestReused):
 		return detailed(codes.AlreadyExists, "the request_id was used for another request in the last 24 hours: take a new one for a new request", "REQUEST_ID_REUSED")
 	case errors.As(err, &notFound):

@@ -104,8 +104,11 @@ func TestUpdateTenant(t *testing.T) {
 	badCall{code: codes.NotFound, reason: "CATALOG_NOT_FOUND", remedy: "newest version is 3"}.compare(t, err)
 
 	tried, err := update(2, true)
-	if err != nil || tried.GetOutcome() != usherv1.Outcome_OUTCOME_CHANGED || tried.GetTenant().GetCatalogVersion() != 1 {
+	if err != nil || tried.GetOutcome() != usherv1.Outcome_OUTCOME_CHANGED || tried.GetTenant().GetCatalogVersion() != 2 {
 		t.Fatalf("trying answers %v, %v", tried, err)
+	}
+	if is, err := h.operator.GetTenant(t.Context(), &usherv1.GetTenantRequest{Tenant: "desk"}); err != nil || is.GetTenant().GetCatalogVersion() != 1 {
+		t.Fatalf("trying has made it %v, %v", is, err)
 	}
 	for _, outcome := range []usherv1.Outcome{usherv1.Outcome_OUTCOME_CHANGED, usherv1.Outcome_OUTCOME_UNCHANGED} {
 		moved, err := update(2, false)

@@ -30,11 +30,7 @@ would gain and lose what, and all that stands against it.`,
 			req.Tenant = args[0]
 			return call(cmd, &c, func(ctx context.Context, conn *grpc.ClientConn) (*usherv1.UpdateTenantResponse, error) {
 				return usherv1.NewOperatorServiceClient(conn).UpdateTenant(ctx, req)
-			}, func(w io.Writer, resp *usherv1.UpdateTenantResponse) {
-				t := resp.GetTenant()
-				fmt.Fprintf(w, "%s  %s is on %s version %d\n",
-					outcome(resp.GetOutcome(), req.ValidateOnly), t.GetName(), t.GetCatalog(), t.GetCatalogVersion())
-			})
+			}, func(w io.Writer, resp *usherv1.UpdateTenantResponse) { writeUpdate(w, req, resp) })
 		},
 	}
 	c.addFlags(cmd)
@@ -43,6 +39,20 @@ would gain and lose what, and all that stands against it.`,
 	flags.Uint32Var(&req.CatalogVersion, "catalog-version", 0, "the `VERSION` of the catalog (default: the newest)")
 	flags.BoolVar(&req.ValidateOnly, "dry-run", false, "only find out what would happen")
 	return cmd
+}
+
+func writeUpdate(w io.Writer, req *usherv1.UpdateTenantRequest, resp *usherv1.UpdateTenantResponse) {
+	t := resp.GetTenant()
+	first := outcome(resp.GetOutcome(), req.GetValidateOnly())
+	if !req.GetValidateOnly() || resp.GetOutcome() != usherv1.Outcome_OUTCOME_CHANGED {
+		fmt.Fprintf(w, "%s  %s is on %s version %d\n", first, t.GetName(), t.GetCatalog(), t.GetCatalogVersion())
+		return
+	}
+	version := "the newest version"
+	if req.GetCatalogVersion() != 0 {
+		version = fmt.Sprint("version ", req.GetCatalogVersion())
+	}
+	fmt.Fprintf(w, "%s  %s moves to %s of %s\n", first, t.GetName(), version, t.GetCatalog())
 }
 
 func newTenantDelete() *cobra.Command {
