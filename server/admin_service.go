@@ -19,7 +19,7 @@ func (a adminService) Grant(ctx context.Context, r *usherv1.GrantRequest) (*ushe
 	grant := &usherv1.GrantAct{
 		Subject: r.GetSubject(), Role: r.GetRole(), Scope: r.GetScope(), StartsAt: r.GetStartsAt(), ExpiresAt: r.GetExpiresAt(),
 	}
-	w, err := a.server.administer(ctx, r, []*usherv1.Act{{Act: &usherv1.Act_Grant{Grant: grant}, ExpectedRevision: r.GetExpectedRevision()}}, nil)
+	w, err := a.server.administer(ctx, r, write{acts: []*usherv1.Act{{Act: &usherv1.Act_Grant{Grant: grant}, ExpectedRevision: r.GetExpectedRevision()}}})
 	if err != nil {
 		return nil, err
 	}
@@ -35,25 +35,15 @@ func (a adminService) Grant(ctx context.Context, r *usherv1.GrantRequest) (*ushe
 func (a adminService) Revoke(ctx context.Context, r *usherv1.RevokeRequest) (*usherv1.RevokeResponse, error) {
 	revoke := &usherv1.RevokeAct{Subject: r.GetSubject(), Role: r.GetRole(), Scope: r.GetScope(), Everywhere: r.GetEverywhere()}
 	var remaining []*usherv1.Assignment
-	w, err := a.server.administer(ctx, r, []*usherv1.Act{{Act: &usherv1.Act_Revoke{Revoke: revoke}, ExpectedRevision: r.GetExpectedRevision()}},
-		func(p *planning) (err error) {
-			remaining, err = p.remaining(r.GetSubject())
+	w, err := a.server.administer(ctx, r, write{
+		acts: []*usherv1.Act{{Act: &usherv1.Act_Revoke{Revoke: revoke}, ExpectedRevision: r.GetExpectedRevision()}},
+		show: func(p *planning) (err error) {
+			remaining, err = p.held(r.GetSubject(), "")
 			return err
-		})
+		},
+	})
 	if err != nil {
 		return nil, err
-	}
-	if w.Repeated {
-		err = a.server.store.View(ctx, func(reader store.Reader) error {
-			p, err := a.server.newPlanning(reader, r.GetTenant(), store.By{Operator: true}, a.server.now())
-			if err == nil {
-				remaining, err = p.remaining(r.GetSubject())
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
 	}
 	return &usherv1.RevokeResponse{
 		Outcome:        outcomeOf(w.Changed),
@@ -64,21 +54,21 @@ func (a adminService) Revoke(ctx context.Context, r *usherv1.RevokeRequest) (*us
 	}, nil
 }
 
-// maxRemaining is how many assignments a revoke answers with, so that the answer stays
-// below the 4 MiB that gRPC clients take.
+// maxRemaining is how many assignments an answer to a write has, so that it stays below
+// the 4 MiB that gRPC clients take.
 const maxRemaining = 1_000
 
-// remaining returns the assignments of a subject that have not ended.
-func (p *planning) remaining(subject string) (remaining []*usherv1.Assignment, err error) {
+// held returns what a subject holds of one role, or ("") of any, without what has ended.
+func (p *planning) held(subject, role string) (held []*usherv1.Assignment, err error) {
 	for a, err := range p.draft.AssignmentsOf(p.tenant.ID, subject) {
 		if err != nil {
 			return nil, err
 		}
-		if !a.Ended(p.now) {
-			remaining = append(remaining, assignmentMessage(a, p.now))
+		if !a.Ended(p.now) && (role == "" || a.Role == role) {
+			held = append(held, assignmentMessage(a, p.now))
 		}
 	}
-	return remaining, nil
+	return held, nil
 }
 
 // ChangeRole takes one role from a subject and gives it another one.
@@ -86,38 +76,32 @@ func (a adminService) ChangeRole(ctx context.Context, r *usherv1.ChangeRoleReque
 	change := &usherv1.ChangeRoleAct{
 		Subject: r.GetSubject(), From: r.GetFrom(), To: r.GetTo(), Scopes: r.GetScopes(), StartsAt: r.GetStartsAt(), ExpiresAt: r.GetExpiresAt(),
 	}
-	w, err := a.server.administer(ctx, r, []*usherv1.Act{{Act: &usherv1.Act_ChangeRole{ChangeRole: change}, ExpectedRevision: r.GetExpectedRevision()}}, nil)
+	var held []*usherv1.Assignment
+	w, err := a.server.administer(ctx, r, write{
+		acts: []*usherv1.Act{{Act: &usherv1.Act_ChangeRole{ChangeRole: change}, ExpectedRevision: r.GetExpectedRevision()}},
+		show: func(p *planning) (err error) {
+			held, err = p.held(r.GetSubject(), r.GetTo())
+			return err
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
-	response := &usherv1.ChangeRoleResponse{Outcome: outcomeOf(w.Changed), Revision: w.Revision.String(), Warnings: w.warnings}
-	for _, given := range givenBy(change) {
-		response.Assignments = append(response.Assignments, assignmentMessage(given, a.server.now()))
-	}
-	return response, nil
-}
-
-// givenBy returns what a change of role gives, in key order.
-func givenBy(r *usherv1.ChangeRoleAct) (given []store.Assignment) {
-	scopes := slices.Sorted(slices.Values(r.GetScopes()))
-	if len(scopes) == 0 {
-		scopes = []string{""}
-	}
-	for _, scope := range scopes {
-		given = append(given, grantOf(&usherv1.GrantAct{
-			Subject: r.GetSubject(), Role: r.GetTo(), Scope: scope, StartsAt: r.GetStartsAt(), ExpiresAt: r.GetExpiresAt(),
-		}))
-	}
-	return given
+	return &usherv1.ChangeRoleResponse{
+		Outcome: outcomeOf(w.Changed), Revision: w.Revision.String(), Assignments: held[:min(len(held), maxRemaining)], Warnings: w.warnings,
+	}, nil
 }
 
 // RemoveSubject takes away everything that a subject holds.
 func (a adminService) RemoveSubject(ctx context.Context, r *usherv1.RemoveSubjectRequest) (*usherv1.RemoveSubjectResponse, error) {
 	remove := &usherv1.Act_RemoveSubject{RemoveSubject: &usherv1.RemoveSubjectAct{Subject: r.GetSubject()}}
 	removed := 0
-	w, err := a.server.administer(ctx, r, []*usherv1.Act{{Act: remove, ExpectedRevision: r.GetExpectedRevision()}}, func(p *planning) error {
-		removed = len(p.draft.changes)
-		return nil
+	w, err := a.server.administer(ctx, r, write{
+		acts: []*usherv1.Act{{Act: remove, ExpectedRevision: r.GetExpectedRevision()}},
+		show: func(p *planning) error {
+			removed = len(p.draft.intervals)
+			return nil
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -130,7 +114,7 @@ func (a adminService) RemoveSubject(ctx context.Context, r *usherv1.RemoveSubjec
 // SetToggle switches a toggle.
 func (a adminService) SetToggle(ctx context.Context, r *usherv1.SetToggleRequest) (*usherv1.SetToggleResponse, error) {
 	set := &usherv1.Act_SetToggle{SetToggle: &usherv1.SetToggleAct{Toggle: r.GetToggle(), State: r.GetState()}}
-	w, err := a.server.administer(ctx, r, []*usherv1.Act{{Act: set, ExpectedRevision: r.GetExpectedRevision()}}, nil)
+	w, err := a.server.administer(ctx, r, write{acts: []*usherv1.Act{{Act: set, ExpectedRevision: r.GetExpectedRevision()}}})
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +123,7 @@ func (a adminService) SetToggle(ctx context.Context, r *usherv1.SetToggleRequest
 
 // BatchWrite does several acts, all or nothing.
 func (a adminService) BatchWrite(ctx context.Context, r *usherv1.BatchWriteRequest) (*usherv1.BatchWriteResponse, error) {
-	w, err := a.server.administer(ctx, r, r.GetActs(), nil)
+	w, err := a.server.administer(ctx, r, write{acts: r.GetActs(), batch: true})
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +134,7 @@ func (a adminService) BatchWrite(ctx context.Context, r *usherv1.BatchWriteReque
 
 // SetPrimaryAdministrator names the primary administrator.
 func (a adminService) SetPrimaryAdministrator(ctx context.Context, r *usherv1.SetPrimaryAdministratorRequest) (*usherv1.SetPrimaryAdministratorResponse, error) {
-	w, err := a.server.administer(ctx, r, nil, func(p *planning) error {
+	w, err := a.server.administer(ctx, r, write{plan: func(p *planning) error {
 		held, err := collect(p.draft.AssignmentsOf(p.tenant.ID, r.GetSubject()))
 		if err != nil {
 			return err
@@ -159,7 +143,7 @@ func (a adminService) SetPrimaryAdministrator(ctx context.Context, r *usherv1.Se
 		changes, err := p.tenant.table.PlanSetPrimary(p.actor, p.tenant.Tenant, r.GetSubject(), keeps)
 		p.draft.apply(changes)
 		return err
-	})
+	}})
 	if err != nil {
 		return nil, err
 	}

@@ -34,14 +34,23 @@ type written struct {
 	store.Committed
 	outcomes []usherv1.Outcome
 	warnings []*usherv1.Warning
-	// planning is that of the plan that was committed; nil if the answer is that of an
-	// earlier request with the same id.
-	planning *planning
 }
 
-// administer does acts, or finds out what doing them would come to. The plan may run more
-// than once.
-func (s *Server) administer(ctx context.Context, request writeRequest, acts []*usherv1.Act, more func(*planning) error) (*written, error) {
+// write is what a call does.
+type write struct {
+	acts []*usherv1.Act
+	// batch is whether errors have to say which act they are about.
+	batch bool
+	// plan does what is no act; nil: nothing.
+	plan func(*planning) error
+	// show reads what the answer shows beside the outcome, from the draft; nil: nothing. If
+	// the answer is that of an earlier request, it reads what there is now.
+	show func(*planning) error
+}
+
+// administer makes a write, or finds out what it would come to. The plan may run more than
+// once.
+func (s *Server) administer(ctx context.Context, request writeRequest, does write) (*written, error) {
 	by, err := behalf(request)
 	if err != nil {
 		return nil, err
@@ -53,13 +62,17 @@ func (s *Server) administer(ctx context.Context, request writeRequest, acts []*u
 		if err != nil {
 			return nil, err
 		}
-		w = &written{planning: p}
-		_, batch := request.(interface{ GetActs() []*usherv1.Act })
-		if w.outcomes, err = p.do(acts, batch); err != nil {
+		w = &written{}
+		if w.outcomes, err = p.do(does.acts, does.batch); err != nil {
 			return nil, err
 		}
-		if more != nil {
-			if err := more(p); err != nil {
+		if does.plan != nil {
+			if err := does.plan(p); err != nil {
+				return nil, err
+			}
+		}
+		if does.show != nil {
+			if err := does.show(p); err != nil {
 				return nil, err
 			}
 		}
@@ -87,11 +100,21 @@ func (s *Server) administer(ctx context.Context, request writeRequest, acts []*u
 	if err != nil {
 		return nil, err
 	}
-	if committed.Repeated {
-		w = &written{}
+	if !committed.Repeated {
+		w.Committed = committed
+		return w, nil
 	}
-	w.Committed = committed
-	return w, nil
+	w = &written{Committed: committed}
+	if does.show == nil {
+		return w, nil
+	}
+	return w, s.store.View(ctx, func(r store.Reader) error {
+		p, err := s.newPlanning(r, request.GetTenant(), by, now)
+		if err != nil {
+			return err
+		}
+		return does.show(p)
+	})
 }
 
 // digestOf is a digest of all that a request asks for. The order of the fields in the

@@ -145,47 +145,62 @@ func (s *Server) trimAll(ctx context.Context, now time.Time, kept time.Duration)
 	return err
 }
 
-// trim removes the change records of a tenant from before a time, some at a time.
+// trim removes the change records of a tenant from before a time.
 func (s *Server) trim(ctx context.Context, t store.Tenant, before time.Time) error {
-	for {
-		var upTo store.Link
-		count := 0
+	from, upTo, err := s.trimmable(ctx, t, before)
+	write := store.Write{Plan: func(store.Reader) ([]store.Change, error) {
+		return []store.Change{store.TrimChanges{Tenant: t.ID, UpTo: upTo, Most: maintained}}, nil
+	}}
+	if t.DeletedAt.IsZero() {
+		write.Tenant = t.Name
+	}
+	for left := upTo.Length - from.Length; err == nil && left > 0; left -= min(left, maintained) {
+		_, err = s.store.Commit(ctx, write)
+	}
+	return err
+}
+
+// trimmable returns the link from which on records are kept, and the one up to which they
+// need not be. If there are none but records of earlier trimmings, these are the same: a
+// record of a trimming is no reason to trim, and make another one.
+func (s *Server) trimmable(ctx context.Context, t store.Tenant, before time.Time) (from, upTo store.Link, err error) {
+	worth := false
+	for begun, more := false, true; more; begun = true {
 		err := s.store.View(ctx, func(r store.Reader) error {
-			chain, err := r.Chain(t.ID)
-			if err != nil {
-				return err
-			}
-			trimmings := 0
-			for record, err := range r.History(t.ID, store.Range{After: chain.Trimmed.Position}) {
+			if !begun {
+				chain, err := r.Chain(t.ID)
 				if err != nil {
 					return err
 				}
-				if !record.Time.Before(before) || count == maintained {
+				from, upTo = chain.Trimmed, chain.Trimmed
+			}
+			count := 0
+			more = false
+			for record, err := range r.History(t.ID, store.Range{After: upTo.Position}) {
+				if err != nil {
+					return err
+				}
+				if more = count == maxSearched; more || !record.Time.Before(before) {
 					break
 				}
 				count++
-				if _, is := record.Change.(store.TrimChanges); is {
-					trimmings++
+				if _, is := record.Change.(store.TrimChanges); !is {
+					worth = true
 				}
 			}
-			if count == trimmings {
-				count = 0 // a record of a trimming is no reason to trim, and make another one
+			if count == 0 {
 				return nil
 			}
-			upTo, err = r.Follow(t.ID, chain.Trimmed, count)
+			var err error
+			upTo, err = r.Follow(t.ID, upTo, count)
 			return err
 		})
-		if err != nil || count == 0 {
-			return err
-		}
-		write := store.Write{Plan: func(store.Reader) ([]store.Change, error) {
-			return []store.Change{store.TrimChanges{Tenant: t.ID, UpTo: upTo, Most: maintained}}, nil
-		}}
-		if t.DeletedAt.IsZero() {
-			write.Tenant = t.Name
-		}
-		if _, err := s.store.Commit(ctx, write); err != nil {
-			return err
+		if err != nil {
+			return from, from, err
 		}
 	}
+	if !worth {
+		upTo = from
+	}
+	return from, upTo, nil
 }

@@ -255,3 +255,46 @@ func TestMaintain(t *testing.T) {
 		}
 	}
 }
+
+// TestMaintainTrims: of the record only what is younger than that is kept, the rest of the
+// chain is whole, and trimming is no change that has to be trimmed.
+func TestMaintainTrims(t *testing.T) {
+	t.Parallel()
+	h := deskHarness(t)
+	day := 24 * time.Hour
+	old := h.changes(t, "desk")
+	h.clock.Set(testTime.Add(10 * day))
+	h.write(t, "desk", actRevoke("user:ann", "agent"))
+	h.clock.Set(testTime.Add(15 * day))
+	for range 3 {
+		if err := h.server.Maintain(t.Context(), server.Retention{Changes: 10 * day}); err != nil {
+			t.Fatal(err)
+		}
+		kept := h.changes(t, "desk")
+		if len(kept) != 2 || kept[0].GetKind() != usherv1.ChangeKind_CHANGE_KIND_ASSIGNMENT_REMOVED ||
+			kept[1].GetKind() != usherv1.ChangeKind_CHANGE_KIND_RECORD_TRIMMED || kept[1].GetRecordCount() != uint64(len(old)) {
+			t.Fatalf("after %v, kept is %v", old, kept)
+		}
+		h.wholeChains(t)
+	}
+	_, err := h.admin.ListAssignments(t.Context(), &usherv1.ListAssignmentsRequest{Tenant: "desk", AsOf: asOfRevision(old[0].GetRevision())})
+	badCall{code: codes.OutOfRange, reason: "NOT_KEPT", remedy: "what is kept goes from"}.compare(t, err)
+	// All is old then, and the record of the trimming with it.
+	h.clock.Set(testTime.Add(30 * day))
+	for range 2 {
+		if err := h.server.Maintain(t.Context(), server.Retention{Changes: 10 * day}); err != nil {
+			t.Fatal(err)
+		}
+		if kept := h.changes(t, "desk"); len(kept) != 1 || kept[0].GetRecordCount() != 2 {
+			t.Fatalf("kept is %v", kept)
+		}
+	}
+	h.clock.Set(testTime.Add(60 * day))
+	if err := h.server.Maintain(t.Context(), server.Retention{Changes: 10 * day}); err != nil {
+		t.Fatal(err)
+	}
+	if kept := h.changes(t, "desk"); len(kept) != 1 {
+		t.Errorf("a record of a trimming was trimmed: %v", kept)
+	}
+	h.wholeChains(t)
+}

@@ -1543,7 +1543,8 @@ type ChangeRoleResponse struct {
 	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
 	// The revision at which the new role is held instead of the old one.
 	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// What the subject holds then of the new role.
+	// What the subject holds then of the new role, what has ended left out: the first 1,000 in
+	// key order.
 	Assignments []*Assignment `protobuf:"bytes,3,rep,name=assignments,proto3" json:"assignments,omitempty"`
 	// What somebody should know who has done this, such as that there are more administrators
 	// than advised.
@@ -1763,7 +1764,8 @@ type RemoveSubjectResponse struct {
 	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
 	// The revision at which the subject holds nothing.
 	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// How many assignments were taken away, those to come included.
+	// How many assignments were taken away, those to come included. 0 if the answer is that of
+	// an earlier request with the same id.
 	RemovedCount int32 `protobuf:"varint,3,opt,name=removed_count,json=removedCount,proto3" json:"removed_count,omitempty"`
 	// What somebody should know who has done this, such as that there are more administrators
 	// than advised.
