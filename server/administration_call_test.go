@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/prototext"
@@ -109,12 +110,17 @@ func (t *walkTenant) drawWanted(actor *usherv1.Actor) walkWanted {
 		walkOwnRoles, walkNotHeld, walkNotAssignable, walkNotToHolder, walkNotInScope, walkHeldInScopes, walkRefusedChange,
 		walkRefusedChange, walkOneRoleOnly, walkLastHolder, walkLastHolder, walkToggleLocked, walkNotAllowed, walkNotAllowed,
 	})
+	moves := t.IntN(2) == 0
 	switch n := t.IntN(100); {
 	case n < 50:
 		return walkChanges
 	case n < 80:
 		return func(act *usherv1.Act, _ *walkEffect, refused []string) bool {
-			return slices.Contains(refused, rule) && (rule != walkNotAllowed || t.grants(actor, act))
+			c := act.GetChangeRole()
+			if rule == walkNotAllowed && (!t.grants(actor, act) || moves && (c == nil || c.GetFrom() != c.GetTo())) {
+				return false
+			}
+			return slices.Contains(refused, rule)
 		}
 	}
 	return func(*usherv1.Act, *walkEffect, []string) bool { return true }
@@ -126,7 +132,14 @@ func (t *walkTenant) grants(actor *usherv1.Actor, act *usherv1.Act) bool {
 		return t.mayGrant(t.state, actor, g.GetRole(), g.GetScope(), t.now())
 	}
 	c := act.GetChangeRole()
-	return c != nil && len(c.GetScopes()) == 0 && t.mayGrant(t.state, actor, c.GetTo(), "", t.now())
+	if c == nil {
+		return false
+	}
+	scopes := c.GetScopes()
+	if len(scopes) == 0 {
+		scopes = []string{""}
+	}
+	return !slices.ContainsFunc(scopes, func(scope string) bool { return !t.mayGrant(t.state, actor, c.GetTo(), scope, t.now()) })
 }
 
 // drawWantedAct draws an act that is wanted, if there is one among many. The plan goes on
@@ -203,13 +216,14 @@ func (t *walkTenant) drawActor() *usherv1.Actor {
 	}
 	actor := &usherv1.Actor{Subject: pick(t.Rand, walkUsers)}
 	if n < 85 {
-		var administering []string
+		administering := map[string][]string{} // subjects by role
 		for _, key := range t.keys() {
 			if r := t.role(key.role); (r.grants != "" || r.switches) && t.state.held[key].running(t.now()) {
-				administering = append(administering, key.subject)
+				administering[key.role] = append(administering[key.role], key.subject)
 			}
 		}
-		if subject := pick(t.Rand, administering); typeOfID(subject) == "group" {
+		role := pick(t.Rand, slices.Sorted(maps.Keys(administering)))
+		if subject := pick(t.Rand, administering[role]); typeOfID(subject) == "group" {
 			actor.Groups = []string{subject}
 		} else {
 			actor.Subject = subject
@@ -324,6 +338,9 @@ func (t *walkTenant) drawChange(key walkKey, starts, ends *timestamppb.Timestamp
 	c := &usherv1.ChangeRoleAct{Subject: key.subject, From: key.role, To: t.drawRole(), StartsAt: starts, ExpiresAt: ends}
 	if t.IntN(4) == 0 {
 		c.To = c.From
+		if key.scope != "" && t.IntN(2) == 0 {
+			c.Scopes = []string{key.scope}
+		}
 	}
 	for _, refused := range t.refused {
 		if refused.from == c.From && refused.to != "" && t.IntN(2) == 0 {
