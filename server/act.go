@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -25,7 +26,7 @@ func (s *Server) newPlanning(r store.Reader, tenantName string, by store.By, now
 	if err != nil {
 		return nil, err
 	}
-	p := &planning{server: s, draft: newDraft(r, t.ID), tenant: t, now: now}
+	p := &planning{server: s, draft: newDraft(r), tenant: t, now: now}
 	p.actor, err = readActor(r, t, by, now)
 	return p, err
 }
@@ -47,8 +48,11 @@ func readActor(r store.Reader, t *tenant, by store.By, now time.Time) (policy.Ac
 
 // do plans acts, adds what they change to the draft, and returns whether each changes
 // anything. In a batch an error says which act it is about.
-func (p *planning) do(acts []*usherv1.Act, batch bool) (outcomes []usherv1.Outcome, err error) {
+func (p *planning) do(ctx context.Context, acts []*usherv1.Act, batch bool) (outcomes []usherv1.Outcome, err error) {
 	for i, act := range acts {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		changes, err := p.doOne(act)
 		if err != nil && batch {
 			err = &actError{index: i, kind: actName(act), err: err}
@@ -70,8 +74,15 @@ func (p *planning) doOne(act *usherv1.Act) ([]store.Change, error) {
 		return nil, err
 	}
 	p.draft.apply(changes)
+	if len(p.draft.changes) > maxChanges {
+		return nil, malformed("", "this makes more than %d changes with what comes before it: make two writes of it", maxChanges)
+	}
 	return changes, p.follow(changes)
 }
+
+// maxChanges is how many changes a write may make, so that others don't wait long for it: all
+// that a subject may hold taken away, and as much given.
+const maxChanges = 2 * policy.MaxAssignments
 
 // actName is the name of the field of an act that says what to do.
 func actName(act *usherv1.Act) string {
@@ -98,9 +109,6 @@ func (p *planning) follow(changes []store.Change) error {
 
 // plan returns the changes of one act.
 func (p *planning) plan(act *usherv1.Act) ([]store.Change, error) {
-	if err := p.checkExpected(act); err != nil {
-		return nil, err
-	}
 	table := p.tenant.table
 	switch act := act.GetAct().(type) {
 	case *usherv1.Act_Grant:
@@ -223,6 +231,13 @@ func (p *planning) checkExpected(act *usherv1.Act) error {
 	if expected > p.draft.Revision().Number {
 		return malformed(expectedRevision, "there is no such revision yet: use one that an answer carried")
 	}
+	chain, err := p.draft.Chain(p.tenant.ID)
+	if err != nil {
+		return err
+	}
+	if expected < chain.Trimmed.Revision { // nobody knows what has changed since
+		return &changedError{about: "the tenant", at: store.Revision{Epoch: p.draft.Revision().Epoch, Number: chain.Trimmed.Revision}}
+	}
 	change, found, err := first(p.draft.History(p.tenant.ID, store.Range{Object: objectOf(act), NewestFirst: true}))
 	if err == nil && found && change.Revision.Number > expected {
 		err = &changedError{about: string(objectOf(act)), at: change.Revision}
@@ -279,7 +294,10 @@ func (e *actError) Unwrap() error { return e.err }
 
 // path is that of a field in the request.
 func (e *actError) path(field string) string {
-	if field == expectedRevision {
+	switch field {
+	case "":
+		return fmt.Sprintf("acts[%d]", e.index)
+	case expectedRevision:
 		return fmt.Sprintf("acts[%d].%s", e.index, field)
 	}
 	return fmt.Sprintf("acts[%d].%s.%s", e.index, e.kind, field)

@@ -99,7 +99,7 @@ func (a adminService) RemoveSubject(ctx context.Context, r *usherv1.RemoveSubjec
 	w, err := a.server.administer(ctx, r, write{
 		acts: []*usherv1.Act{{Act: remove, ExpectedRevision: r.GetExpectedRevision()}},
 		show: func(p *planning) error {
-			removed = len(p.draft.intervals)
+			removed = len(p.draft.bySubject[r.GetSubject()])
 			return nil
 		},
 	})

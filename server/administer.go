@@ -55,15 +55,15 @@ func (s *Server) administer(ctx context.Context, request writeRequest, does writ
 	if err != nil {
 		return nil, err
 	}
-	now := s.now()
 	var w *written
 	plan := func(r store.Reader) ([]store.Change, error) {
-		p, err := s.newPlanning(r, request.GetTenant(), by, now)
+		// Now, not when the call came: it may have waited, and the actor's roles have ended.
+		p, err := s.newPlanning(r, request.GetTenant(), by, s.now())
 		if err != nil {
 			return nil, err
 		}
 		w = &written{}
-		if w.outcomes, err = p.do(does.acts, does.batch); err != nil {
+		if w.outcomes, err = p.do(ctx, does.acts, does.batch); err != nil {
 			return nil, err
 		}
 		if does.plan != nil {
@@ -109,7 +109,7 @@ func (s *Server) administer(ctx context.Context, request writeRequest, does writ
 		return w, nil
 	}
 	return w, s.store.View(ctx, func(r store.Reader) error {
-		p, err := s.newPlanning(r, request.GetTenant(), by, now)
+		p, err := s.newPlanning(r, request.GetTenant(), by, s.now())
 		if err != nil {
 			return err
 		}
@@ -151,11 +151,11 @@ func (p *planning) consequences() (warnings []*usherv1.Warning, err error) {
 		if limit == nil {
 			continue
 		}
-		holders, err := p.countHolders(role)
+		more, err := p.moreHold(role, int(limit.GetHolders()))
 		if err != nil {
 			return nil, err
 		}
-		if holders > int(limit.GetHolders()) {
+		if more {
 			warnings = append(warnings, &usherv1.Warning{
 				Code: usherv1.WarningCode_WARNING_CODE_MANY_HOLDERS, Text: limit.GetWarning()["en"], Texts: limit.GetWarning(),
 			})
@@ -164,18 +164,21 @@ func (p *planning) consequences() (warnings []*usherv1.Warning, err error) {
 	return warnings, nil
 }
 
-// countHolders counts those who hold a role, or will.
-func (p *planning) countHolders(role string) (int, error) {
+// moreHold reports whether more than so many subjects hold a role, or will.
+func (p *planning) moreHold(role string, most int) (bool, error) {
 	holders := map[string]bool{}
 	for a, err := range p.draft.AssignmentsByRole(p.tenant.ID, role, store.AssignmentKey{}) {
 		if err != nil {
-			return 0, err
+			return false, err
 		}
 		if !a.Ended(p.now) {
 			holders[a.Subject] = true
 		}
+		if len(holders) > most {
+			return true, nil
+		}
 	}
-	return len(holders), nil
+	return false, nil
 }
 
 func noPrimaryWarning(subject string) *usherv1.Warning {

@@ -1010,6 +1010,8 @@ const badSecret = "/var/lib/secret/usher.db"
 type brokenStore struct {
 	store.Store
 	fail atomic.Pointer[func() error] // nil: it works
+	// meanwhile is called once, before the next write.
+	meanwhile atomic.Pointer[func()]
 }
 
 func (b *brokenStore) View(ctx context.Context, read func(store.Reader) error) error {
@@ -1020,6 +1022,9 @@ func (b *brokenStore) View(ctx context.Context, read func(store.Reader) error) e
 }
 
 func (b *brokenStore) Commit(ctx context.Context, w store.Write) (store.Committed, error) {
+	if meanwhile := b.meanwhile.Swap(nil); meanwhile != nil {
+		(*meanwhile)()
+	}
 	if fail := b.fail.Load(); fail != nil {
 		return store.Committed{}, (*fail)()
 	}
@@ -1102,9 +1107,11 @@ func TestBadInputErrors(t *testing.T) {
 	type mapped struct {
 		request proto.Message
 		fail    func() error // of the store
-		code    codes.Code
-		reason  string
-		logged  bool
+		// meanwhile is called before the write.
+		meanwhile func()
+		code      codes.Code
+		reason    string
+		logged    bool
 	}
 	wrapped := func(sentinel error) func() error {
 		return func() error { return fmt.Errorf("reading %s: %w", badSecret, sentinel) }
@@ -1136,9 +1143,17 @@ func TestBadInputErrors(t *testing.T) {
 		"changed": {request: &usherv1.GrantRequest{
 			Tenant: "acme", Subject: "user:ann", Role: "agent", Scope: "queue:billing", By: asOperator, ExpectedRevision: h.store.Revision().Epoch + ".1",
 		}, code: codes.Aborted, reason: "CHANGED_MEANWHILE"},
-		"conflicts":              {request: &usherv1.UpdateTenantRequest{Tenant: "desk"}, code: codes.FailedPrecondition, reason: "CATALOG_CONFLICTS"},
-		"held":                   {request: &usherv1.EraseSubjectRequest{Tenant: "acme", Subject: "user:ann"}, code: codes.FailedPrecondition, reason: "STILL_HELD"},
-		"cases":                  {request: preview, fail: func() error { return &policy.TooManyCasesError{Permission: "ticket:view"} }, code: codes.FailedPrecondition, reason: "TOO_MANY_CASES"},
+		"conflicts": {request: &usherv1.UpdateTenantRequest{Tenant: "desk"}, code: codes.FailedPrecondition, reason: "CATALOG_CONFLICTS"},
+		"held":      {request: &usherv1.EraseSubjectRequest{Tenant: "acme", Subject: "user:ann"}, code: codes.FailedPrecondition, reason: "STILL_HELD"},
+		"cases":     {request: preview, fail: func() error { return &policy.TooManyCasesError{Permission: "ticket:view"} }, code: codes.FailedPrecondition, reason: "TOO_MANY_CASES"},
+		"errMovedOn": {request: &usherv1.EraseSubjectRequest{Tenant: "other", Subject: "user:left"}, meanwhile: func() {
+			if _, err := h.operator.DeleteTenant(t.Context(), &usherv1.DeleteTenantRequest{Tenant: "other", Confirm: "other"}); err != nil {
+				t.Error(err)
+			}
+			if _, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{Tenant: "other", Catalog: "liveagent", FirstAdministrator: "user:a"}); err != nil {
+				t.Error(err)
+			}
+		}, code: codes.Aborted, reason: "CHANGED_MEANWHILE"},
 		"store.ErrRequestReused": {request: goodRequests()[2], fail: wrapped(store.ErrRequestReused), code: codes.AlreadyExists, reason: "REQUEST_ID_REUSED"},
 		"store.ErrCorrupt":       {request: check, fail: wrapped(store.ErrCorrupt), code: codes.Internal, reason: "STORE_DAMAGED", logged: true},
 	}
@@ -1163,6 +1178,9 @@ func TestBadInputErrors(t *testing.T) {
 			if m.fail != nil {
 				broken.fail.Store(&m.fail)
 				defer broken.fail.Store(nil)
+			}
+			if m.meanwhile != nil {
+				broken.meanwhile.Store(&m.meanwhile)
 			}
 			response, err := rpcs[m.request.ProtoReflect().Descriptor().FullName()].call(t.Context(), h.conn, m.request)
 			got, reason := status.Code(err), ""

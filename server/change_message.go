@@ -59,7 +59,9 @@ func changeMessage(c store.ChangeRecord) *usherv1.ChangeRecord {
 		}
 		m.Assignment = assignmentMessage(removed, c.Time)
 	case store.SetPrimary:
-		m.Assignment = &usherv1.Assignment{Subject: change.Subject}
+		if change.Subject != "" || c.Erased {
+			m.Assignment = &usherv1.Assignment{Subject: change.Subject}
+		}
 	case store.SetToggle:
 		m.Toggle, m.State = change.Toggle, toggleState(change.On)
 		if c.ToggleBefore != nil {

@@ -88,10 +88,19 @@ func (e *conflictsError) Error() string {
 }
 
 // stillHeldError says that a subject can't be erased yet.
-type stillHeldError struct{ subject string }
+type stillHeldError struct {
+	subject          string
+	primary, deleted bool // it is the primary administrator; the tenant is deleted
+}
 
 func (e *stillHeldError) Error() string {
-	return e.subject + " still holds something, or is the primary administrator: remove the subject first"
+	switch {
+	case e.deleted:
+		return "what " + e.subject + " held in the deleted tenant has not been purged yet: try again in some minutes"
+	case e.primary:
+		return e.subject + " is the primary administrator: name another one first"
+	}
+	return e.subject + " still holds something: remove the subject first"
 }
 
 // toStatus is the one place where errors become statuses. One that gRPC's own services have
@@ -132,9 +141,11 @@ func toStatus(err error) *status.Status {
 	case errors.As(err, &conflicts):
 		return conflictsStatus(conflicts)
 	case errors.As(err, &held):
-		return detailed(codes.FailedPrecondition, err.Error(), "STILL_HELD", precondition("STILL_HELD", "subject/"+held.subject, "remove the subject first"))
+		return detailed(codes.FailedPrecondition, err.Error(), "STILL_HELD", precondition("STILL_HELD", "subject/"+held.subject, held.Error()))
 	case errors.As(err, &cases):
 		return detailed(codes.FailedPrecondition, err.Error(), "TOO_MANY_CASES", precondition("TOO_MANY_CASES", "permission/"+cases.Permission, "use fewer attributes in the conditions of the catalog"))
+	case errors.Is(err, errMovedOn):
+		return detailed(codes.Aborted, "the tenant has changed meanwhile: try again", "CHANGED_MEANWHILE")
 	case errors.Is(err, store.ErrRequestReused):
 		return detailed(codes.AlreadyExists, "the request_id was used for another request in the last 24 hours: take a new one for a new request", "REQUEST_ID_REUSED")
 	case errors.As(err, &notFound):
@@ -148,7 +159,7 @@ func toStatus(err error) *status.Status {
 	case errors.As(err, &ended):
 		return detailed(ended.code, ended.text, ended.reason)
 	case errors.Is(err, context.DeadlineExceeded):
-		return detailed(codes.DeadlineExceeded, "the deadline of the call has passed: a write may or may not have been made; the same call again is safe", "DEADLINE_EXCEEDED")
+		return detailed(codes.DeadlineExceeded, "the deadline of the call has passed: a write may or may not have been made; with a request_id the same call again is safe", "DEADLINE_EXCEEDED")
 	case errors.Is(err, context.Canceled):
 		return detailed(codes.Canceled, "the call was cancelled", "CANCELLED")
 	case errors.Is(err, store.ErrUnavailable):
@@ -224,9 +235,11 @@ func refusalStatus(err error, r *policy.Refusal) *status.Status {
 	if r.Code == policy.ActorNotAllowed {
 		code = codes.PermissionDenied
 	}
-	return detailed(code, err.Error(), string(r.Code), precondition(string(r.Code), r.About, r.Remedy), &usherv1.Remedy{
-		Kind: usherv1.RemedyKind(r.Kind), Texts: r.Remedies, Fields: r.Fields, FiledBy: r.FiledBy,
-	})
+	return detailed(code, err.Error(), string(r.Code), precondition(string(r.Code), r.About, r.Remedy), remedyMessage(r))
+}
+
+func remedyMessage(r *policy.Refusal) *usherv1.Remedy {
+	return &usherv1.Remedy{Kind: usherv1.RemedyKind(r.Kind), Texts: r.Remedies, Fields: r.Fields, FiledBy: r.FiledBy}
 }
 
 func conflictsStatus(e *conflictsError) *status.Status {

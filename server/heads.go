@@ -66,7 +66,7 @@ func (f filter) recordedTenant(token string) (after *store.Tenant, err error) {
 	}
 	id, err := strconv.ParseUint(position[0], 10, 64)
 	if err != nil {
-		return nil, malformed("page_token", "it is not a page token: use the next_page_token of the page before, or none")
+		return nil, notAToken()
 	}
 	return &store.Tenant{ID: store.TenantID(id), DeletedAt: time.Unix(0, 1)}, nil
 }

@@ -150,7 +150,7 @@ func (f filter) gap(token string, oldestFirst bool) (gap, error) {
 	revision, err2 := strconv.ParseUint(parts[1], 10, 64)
 	index, err3 := strconv.ParseUint(parts[2], 10, 32)
 	if err1 != nil || err2 != nil || err3 != nil || revision == 0 {
-		return gap{}, malformed("page_token", "it is not a page token: use the next_page_token of the page before, or none")
+		return gap{}, notAToken()
 	}
 	return gap{at: store.Position{Revision: revision, Index: uint32(index)}, newer: newer}, nil
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/usher-pdp/usher/store"
@@ -129,7 +130,7 @@ func (s *Server) purgeDeleted(ctx context.Context) error {
 
 // trimAll removes the change records of all tenants that are older than that.
 func (s *Server) trimAll(ctx context.Context, now time.Time, kept time.Duration) error {
-	if kept == 0 {
+	if kept <= 0 {
 		return nil
 	}
 	var tenants []store.Tenant
@@ -138,8 +139,8 @@ func (s *Server) trimAll(ctx context.Context, now time.Time, kept time.Duration)
 		return err
 	})
 	for _, t := range tenants {
-		if err == nil {
-			err = s.trim(ctx, t, now.Add(-kept))
+		if failure := s.trim(ctx, t, now.Add(-kept)); failure != nil && ctx.Err() == nil {
+			err = errors.Join(err, fmt.Errorf("trimming the changes of tenant %d: %w", t.ID, failure))
 		}
 	}
 	return err

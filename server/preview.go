@@ -36,7 +36,7 @@ func (a adminService) PreviewChange(ctx context.Context, r *usherv1.PreviewChang
 		if err != nil {
 			return err
 		}
-		v, err := p.preview(r)
+		v, err := p.preview(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -50,6 +50,7 @@ func (a adminService) PreviewChange(ctx context.Context, r *usherv1.PreviewChang
 // of it.
 type preview struct {
 	*planning
+	ctx      context.Context // of the call, which may end before all is compared
 	is, will *policy.Table
 	// everybody is whether the change is about all who hold something, not only about those
 	// whose assignments change.
@@ -58,10 +59,10 @@ type preview struct {
 	warnings  []*usherv1.Warning
 }
 
-func (p *planning) preview(r *usherv1.PreviewChangeRequest) (*preview, error) {
-	v := &preview{planning: p, is: p.tenant.table, conflicts: func(func(*usherv1.Conflict, error) bool) {}}
+func (p *planning) preview(ctx context.Context, r *usherv1.PreviewChangeRequest) (*preview, error) {
+	v := &preview{ctx: ctx, planning: p, is: p.tenant.table, conflicts: func(func(*usherv1.Conflict, error) bool) {}}
 	if r.GetCatalogVersion() == 0 {
-		if _, err := p.do(r.GetActs(), true); err != nil {
+		if _, err := p.do(ctx, r.GetActs(), true); err != nil {
 			return nil, err
 		}
 		v.will = p.tenant.table
@@ -116,8 +117,16 @@ func (v *preview) page(r *usherv1.PreviewChangeRequest) (*usherv1.PreviewChangeR
 		return filter.token(head, strconv.Itoa(conflicts), subject)
 	}
 	most := pageSize(r.GetPageSize())
-	n := 0
+	n, bytes := shown, 0
+	if position[2] == "" {
+		n = 0
+	} else {
+		v.conflicts = func(func(*usherv1.Conflict, error) bool) {} // all have been shown
+	}
 	for conflict, err := range v.conflicts {
+		if err == nil {
+			err = v.ctx.Err()
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -143,12 +152,14 @@ func (v *preview) page(r *usherv1.PreviewChangeRequest) (*usherv1.PreviewChangeR
 		if err != nil {
 			return nil, err
 		}
-		if len(response.Effects) == most {
+		if len(response.Effects) == most || bytes >= maxPageBytes {
 			response.NextPageToken = token(n, last)
 			break
 		}
 		last = cmp.Or(effect.subject, nobodyShown)
-		response.Effects = append(response.Effects, effect.message())
+		m := effect.message()
+		bytes += proto.Size(m)
+		response.Effects = append(response.Effects, m)
 	}
 	return response, nil
 }
@@ -161,9 +172,12 @@ type subjectEffect struct {
 	effects []policy.Effect
 }
 
+// maxReaches is how many permissions and places the effect on one subject names.
+const maxReaches = 2_000
+
 func (e subjectEffect) message() *usherv1.SubjectEffect {
-	m := &usherv1.SubjectEffect{Subject: e.subject}
-	for _, effect := range e.effects {
+	m := &usherv1.SubjectEffect{Subject: e.subject, MoreCount: int32(max(0, len(e.effects)-maxReaches))}
+	for _, effect := range e.effects[:min(len(e.effects), maxReaches)] {
 		if effect.Gained {
 			m.Gained = append(m.Gained, reachMessage(effect))
 		} else {
@@ -231,6 +245,9 @@ func (v *preview) effects(after string, nobody bool) iter.Seq2[subjectEffect, er
 	return func(yield func(subjectEffect, error) bool) {
 		comparison := policy.NewComparison(v.is, v.will)
 		compare := func(subject string, is, will []store.Assignment, changed bool) bool {
+			if err := v.ctx.Err(); err != nil {
+				return yield(subjectEffect{}, err) && false
+			}
 			effects, err := v.compare(comparison, subject, is, will, changed)
 			if err == nil && len(effects) == 0 {
 				return true

@@ -9,6 +9,9 @@ import (
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
 
+// maxGrantScopes is how many scopes are named in which a role may be granted.
+const maxGrantScopes = 1_000
+
 // roles describes every role of the tenant's catalog to whoever asks.
 func (p *planning) roles(locale string) (roles []*usherv1.RoleInfo) {
 	catalog := p.tenant.table.Catalog()
@@ -29,9 +32,9 @@ func (p *planning) roles(locale string) (roles []*usherv1.RoleInfo) {
 			IsExclusive: slices.Contains(message.GetAdministration().GetExclusiveRoles(), role.GetName()),
 		}
 		everywhere, scopes, refusal := p.tenant.table.MayGrant(p.actor, role.GetName())
-		info.MayGrant, info.MayGrantIn = everywhere, scopes
+		info.MayGrant, info.MayGrantIn, info.MayGrantInCount = everywhere, scopes[:min(len(scopes), maxGrantScopes)], int32(len(scopes))
 		if refusal != nil {
-			info.Refusal, info.RefusalText = string(refusal.Code), refusal.Text
+			info.Refusal, info.RefusalText, info.Remedy = string(refusal.Code), refusal.Text, remedyMessage(refusal)
 		}
 		roles = append(roles, info)
 	}

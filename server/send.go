@@ -2,6 +2,8 @@ package server
 
 import (
 	"cmp"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,7 +17,16 @@ const slowAfter = 30 * time.Second
 // call has ended.
 func send[M any](s *Server, stream grpc.ServerStreamingServer[M], message *M) error {
 	sent := make(chan error, 1)
-	go func() { sent <- stream.Send(message) }()
+	go func() {
+		err := fmt.Errorf("the message could not be sent")
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			}
+			sent <- err
+		}()
+		err = stream.Send(message)
+	}()
 	slow := time.NewTimer(slowAfter)
 	defer slow.Stop()
 	select {

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
@@ -14,39 +16,47 @@ import (
 // maxConflicts is how many conflicts the status of an UpdateTenant names.
 const maxConflicts = 50
 
-// UpdateTenant moves a tenant to another version of its catalog. Its assignments are
-// looked at before the write, so that no other write waits for that; only if the tenant
-// is changed meanwhile again and again are they looked at in the write.
+// UpdateTenant moves a tenant to another version of its catalog. Its assignments are looked
+// at before the write, so that no other write waits for that; only if the tenant is changed
+// meanwhile again and again are they looked at in the write.
 func (o operatorService) UpdateTenant(ctx context.Context, r *usherv1.UpdateTenantRequest) (*usherv1.UpdateTenantResponse, error) {
 	var (
-		checked   store.Link // of the tenant's chain, and for which catalog
-		suits     store.CatalogRef
+		checked   store.Link       // of the tenant's chain when all suited
+		suits     store.CatalogRef // for this catalog
 		ref       store.CatalogRef
 		committed store.Committed
-		err       error
 	)
-	move := func(reader store.Reader) ([]store.Change, error) {
-		chain, t, to, err := o.server.moveOf(reader, r)
-		if ref = to; err != nil || t.Catalog == ref {
-			return nil, err
-		}
-		if chain.Head != checked || suits != ref {
-			if err := o.server.refuseConflicts(reader, t, ref); err != nil {
+	move := func(mayCheck bool) func(store.Reader) ([]store.Change, error) {
+		return func(reader store.Reader) ([]store.Change, error) {
+			chain, t, to, err := o.server.moveOf(reader, r)
+			if ref = to; err != nil || t.Catalog == ref {
 				return nil, err
 			}
-			checked, suits = chain.Head, ref
+			if chain.Head != checked || suits != ref {
+				if !mayCheck {
+					return nil, errMovedOn
+				}
+				if err := o.server.refuseConflicts(ctx, reader, t, ref); err != nil {
+					return nil, err
+				}
+				checked, suits = chain.Head, ref
+			}
+			return o.server.moveChanges(reader, t, ref)
 		}
-		return o.server.moveChanges(reader, t, ref)
 	}
-	err = o.server.store.View(ctx, func(reader store.Reader) error {
-		changes, err := move(reader)
-		committed = store.Committed{Revision: reader.Revision(), Changed: len(changes) > 0}
-		return err
-	})
-	if err == nil && !r.GetValidateOnly() {
-		committed, err = o.server.store.Commit(ctx, store.Write{
-			Tenant: r.GetTenant(), By: store.By{Operator: true}, Justification: r.GetJustification(), Plan: move,
+	const tries = 3
+	err := errMovedOn
+	for try := 1; errors.Is(err, errMovedOn); try++ {
+		err = o.server.store.View(ctx, func(reader store.Reader) error {
+			changes, err := move(true)(reader)
+			committed = store.Committed{Revision: reader.Revision(), Changed: len(changes) > 0}
+			return err
 		})
+		if err == nil && !r.GetValidateOnly() {
+			committed, err = o.server.store.Commit(ctx, store.Write{
+				Tenant: r.GetTenant(), By: store.By{Operator: true}, Justification: r.GetJustification(), Plan: move(try == tries),
+			})
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -60,6 +70,9 @@ func (o operatorService) UpdateTenant(ctx context.Context, r *usherv1.UpdateTena
 		Outcome: outcomeOf(committed.Changed), Tenant: updated.GetTenant(), Revision: committed.Revision.String(),
 	}, nil
 }
+
+// errMovedOn says that a tenant has changed since it was looked at.
+var errMovedOn = errors.New("the tenant has changed meanwhile")
 
 // moveOf finds what a tenant would be moved to.
 func (s *Server) moveOf(r store.Reader, request *usherv1.UpdateTenantRequest) (chain store.Chain, t store.Tenant, ref store.CatalogRef, err error) {
@@ -88,9 +101,12 @@ func (s *Server) moveChanges(r store.Reader, t store.Tenant, ref store.CatalogRe
 }
 
 // refuseConflicts refuses a move if anything stands against it.
-func (s *Server) refuseConflicts(r store.Reader, t store.Tenant, ref store.CatalogRef) error {
+func (s *Server) refuseConflicts(ctx context.Context, r store.Reader, t store.Tenant, ref store.CatalogRef) error {
 	refused := &conflictsError{ref: ref}
 	for conflict, err := range s.conflicts(r, t, ref) {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return err
 		}
@@ -105,7 +121,7 @@ func (s *Server) refuseConflicts(r store.Reader, t store.Tenant, ref store.Catal
 }
 
 // conflicts yields what stands against moving a tenant to a catalog. A toggle that stands as
-// it did at the start says nothing.
+// it did at the start says nothing, nor does one of an earlier catalog.
 func (s *Server) conflicts(r store.Reader, t store.Tenant, ref store.CatalogRef) iter.Seq2[*usherv1.Conflict, error] {
 	return func(yield func(*usherv1.Conflict, error) bool) {
 		now := s.now()
@@ -145,12 +161,13 @@ func (s *Server) conflicts(r store.Reader, t store.Tenant, ref store.CatalogRef)
 			yield(nil, err)
 			return
 		}
+		switched := map[string]bool{}
 		for _, toggle := range is.Message().GetToggles() {
-			if set[toggle.GetName()] == toggle.GetStartsOn() {
-				delete(set, toggle.GetName())
+			if on, stored := set[toggle.GetName()]; stored && on != toggle.GetStartsOn() {
+				switched[toggle.GetName()] = on
 			}
 		}
-		_ = all(will.ConflictsOfToggles(set)) && all(will.ConflictsOfTenant(kept))
+		_ = all(will.ConflictsOfToggles(switched)) && all(will.ConflictsOfTenant(kept))
 	}
 }
 
@@ -223,18 +240,17 @@ func subjectsOf(assignments iter.Seq2[store.Assignment, error]) iter.Seq2[[]stor
 }
 
 // EraseSubject removes what names a person from a tenant's change record. The records are
-// searched for before the writes, so that no other write waits for that.
+// searched for before the writes, so that no other write waits for that; those that come
+// meanwhile are searched for in the last one.
 func (o operatorService) EraseSubject(ctx context.Context, r *usherv1.EraseSubjectRequest) (*usherv1.EraseSubjectResponse, error) {
-	var (
-		tenant store.Tenant
-		after  store.Position
-		found  []store.Position
-	)
+	tenant, err := o.server.forgetEnded(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	var after store.Position
+	var found []store.Position
 	for done := false; !done; {
 		err := o.server.store.View(ctx, func(reader store.Reader) (err error) {
-			if tenant, err = erasable(reader, r); err != nil {
-				return err
-			}
 			after, done, err = recordsNaming(reader, tenant.ID, r.GetSubject(), after, &found)
 			return err
 		})
@@ -242,16 +258,38 @@ func (o operatorService) EraseSubject(ctx context.Context, r *usherv1.EraseSubje
 			return nil, err
 		}
 	}
-	response := &usherv1.EraseSubjectResponse{Outcome: usherv1.Outcome_OUTCOME_UNCHANGED, Revision: o.server.store.Revision().String(), RecordCount: uint64(len(found))}
-	for rest := found; len(rest) > 0; {
+	response := &usherv1.EraseSubjectResponse{Outcome: usherv1.Outcome_OUTCOME_UNCHANGED}
+	for erased, last := 0, false; !last; {
+		rest := found[erased:]
 		n := min(len(rest), maxErased)
+		last = n == len(rest)
 		write := store.Write{By: store.By{Operator: true}, Justification: r.GetJustification(), Plan: func(reader store.Reader) ([]store.Change, error) {
-			if _, err := erasable(reader, r); err != nil {
+			if t, err := erasable(reader, r, o.server.now()); err != nil || t.ID != tenant.ID {
+				return nil, cmp.Or(err, errMovedOn)
+			}
+			chain, err := reader.Chain(tenant.ID)
+			if err != nil {
 				return nil, err
 			}
-			return []store.Change{store.EraseSubject{
-				Tenant: tenant.ID, Subject: r.GetSubject(), Records: rest[:n], Last: n == len(rest), Count: uint64(len(found)),
-			}}, nil
+			trimmed := func(p store.Position) bool { return comparePositions(p, chain.Trimmed.Position) <= 0 }
+			erase := store.EraseSubject{
+				Tenant: tenant.ID, Subject: r.GetSubject(), Records: slices.DeleteFunc(slices.Clone(rest[:n]), trimmed), Last: last, Count: uint64(len(found)),
+			}
+			if last {
+				var late []store.Position
+				if _, _, err := recordsNaming(reader, tenant.ID, r.GetSubject(), after, &late); err != nil {
+					return nil, err
+				}
+				if len(late) > maxErased {
+					return nil, errMovedOn
+				}
+				erase.Records = slices.Concat(erase.Records, late)
+				erase.Count += uint64(len(late))
+			}
+			if response.RecordCount = erase.Count; erase.Count == 0 {
+				return nil, nil
+			}
+			return []store.Change{erase}, nil
 		}}
 		if tenant.DeletedAt.IsZero() {
 			write.Tenant = tenant.Name
@@ -260,35 +298,66 @@ func (o operatorService) EraseSubject(ctx context.Context, r *usherv1.EraseSubje
 		if err != nil {
 			return nil, err
 		}
-		response.Outcome, response.Revision = usherv1.Outcome_OUTCOME_CHANGED, committed.Revision.String()
-		rest = rest[n:]
+		response.Outcome, response.Revision = outcomeOf(committed.Changed), committed.Revision.String()
+		erased += n
 	}
 	return response, nil
 }
 
+func comparePositions(a, b store.Position) int {
+	return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Index, b.Index))
+}
+
+// forgetEnded clears away what the subject has held, and returns the tenant.
+func (s *Server) forgetEnded(ctx context.Context, r *usherv1.EraseSubjectRequest) (tenant store.Tenant, err error) {
+	now := s.now()
+	var ended []store.Ended
+	err = s.store.View(ctx, func(reader store.Reader) error {
+		if tenant, err = erasable(reader, r, now); err != nil {
+			return err
+		}
+		for a, err := range reader.AssignmentsOf(tenant.ID, r.GetSubject()) {
+			if err != nil {
+				return err
+			}
+			ended = append(ended, store.Ended{Tenant: tenant, Assignment: a})
+		}
+		return nil
+	})
+	if err != nil || len(ended) == 0 {
+		return tenant, err
+	}
+	return tenant, s.clear(ctx, ended, now)
+}
+
 const (
-	// maxErased is how many records a write erases.
-	maxErased = 1_000
+	// maxErased is how many records a write erases, and leaves room for late ones.
+	maxErased = 500
 	// maxSearched is how many records are looked at in one View.
 	maxSearched = 20_000
 )
 
-// erasable finds the tenant, and refuses while the subject holds something there.
-func erasable(r store.Reader, request *usherv1.EraseSubjectRequest) (t store.Tenant, err error) {
+// erasable finds the tenant, and refuses while the subject holds something there, or while the
+// data of a deleted tenant have not been purged.
+func erasable(r store.Reader, request *usherv1.EraseSubjectRequest, now time.Time) (t store.Tenant, err error) {
 	if request.GetTenantId() != 0 {
-		return recordedTenant(r, request.GetTenant(), store.TenantID(request.GetTenantId()))
+		t, err = recordedTenant(r, request.GetTenant(), store.TenantID(request.GetTenantId()))
+	} else {
+		t, err = findTenant(r, request.GetTenant())
 	}
-	if t, err = findTenant(r, request.GetTenant()); err != nil {
+	if err != nil {
 		return t, err
 	}
-	for _, err := range r.AssignmentsOf(t.ID, request.GetSubject()) {
-		if err == nil {
-			err = &stillHeldError{request.GetSubject()}
+	for a, err := range r.AssignmentsOf(t.ID, request.GetSubject()) {
+		if err == nil && (!a.Ended(now) || !t.DeletedAt.IsZero()) {
+			err = &stillHeldError{subject: request.GetSubject(), deleted: !t.DeletedAt.IsZero()}
 		}
-		return t, err
+		if err != nil {
+			return t, err
+		}
 	}
 	if t.Primary == request.GetSubject() {
-		return t, &stillHeldError{request.GetSubject()}
+		return t, &stillHeldError{subject: request.GetSubject(), primary: true}
 	}
 	return t, nil
 }

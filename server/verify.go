@@ -125,6 +125,11 @@ func (v *verification) chain(t store.Tenant) error {
 				link = chain.Trimmed
 			}
 			most := uint64(verifiedAtOnce)
+			if n := len(heads); n > 0 && heads[n-1].GetLength() < chain.Trimmed.Length {
+				// A newer one would prove those before it, too.
+				v.find(t, link, "not compared: the newest head that was kept is of record %d, and records are kept from %d on. If --keep-changes has not "+
+					"trimmed so much since, somebody else has; if it has, keep a newer head", heads[n-1].GetLength(), chain.Trimmed.Length+1)
+			}
 			heads = slices.DeleteFunc(heads, func(h *usherv1.Head) bool { return h.GetLength() < link.Length })
 			if ahead := slices.IndexFunc(heads, func(h *usherv1.Head) bool { return h.GetLength() > link.Length }); ahead >= 0 {
 				most = min(most, heads[ahead].GetLength()-link.Length)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -134,6 +135,11 @@ func TestVerifyWholeChains(t *testing.T) {
 	last, findings := h.verify(t, &usherv1.VerifyChangesRequest{Tenant: "t", Heads: heads})
 	if len(findings) > 0 || last.GetChains() != 1 {
 		t.Errorf("after a trimming: got %v and %v", last, findings)
+	}
+	old := slices.DeleteFunc(slices.Clone(heads), func(h *usherv1.Head) bool { return h.GetTenant() != "t" || h.GetLength() > 5 })
+	_, findings = h.verify(t, &usherv1.VerifyChangesRequest{Tenant: "t", Heads: old})
+	if len(findings) != 1 || !strings.Contains(findings[0].GetText(), "not compared") {
+		t.Errorf("with old heads only: got %v", findings)
 	}
 	stream, err := h.operator.VerifyChanges(t.Context(), &usherv1.VerifyChangesRequest{Tenant: "none"})
 	if err == nil {

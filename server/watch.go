@@ -101,15 +101,15 @@ func (s *Server) beginWatch(ctx context.Context, request *usherv1.WatchChangesRe
 			w.at = endOf(w.revision)
 			return nil
 		}
-		// Whoever was cut off before the tenant was deleted gets the rest.
-		t, err := recordedTenant(r, w.name, 0)
+		var err error
+		if w.revision, err = parseRevision(r, "after_revision", request.GetAfterRevision()); err != nil {
+			return err
+		}
+		t, err := watchedTenant(r, w.name, w.revision)
 		if err != nil {
 			return err
 		}
 		w.tenant = t.ID
-		if w.revision, err = parseRevision(r, "after_revision", request.GetAfterRevision()); err != nil {
-			return err
-		}
 		w.at = endOf(w.revision)
 		if w.revision > now.Number {
 			span, err := s.spanOf(r, t.ID)
@@ -121,6 +121,21 @@ func (s *Server) beginWatch(ctx context.Context, request *usherv1.WatchChangesRe
 		return nil
 	})
 	return w, err
+}
+
+// watchedTenant finds the tenant that is watched from a revision on. Whoever was cut off before
+// a tenant of that name was deleted gets the rest of that one, also if there is a new one.
+func watchedTenant(r store.Reader, name string, after uint64) (store.Tenant, error) {
+	for t, err := range r.DeletedTenants(0) {
+		if err != nil {
+			return t, err
+		}
+		// The number of the revision of its deletion is its time.
+		if t.Name == name && uint64(t.DeletedAt.UnixNano()) > after {
+			return t, nil
+		}
+	}
+	return recordedTenant(r, name, 0)
 }
 
 // next reads changes that come next: whole writes, or a part of one that is too large for a

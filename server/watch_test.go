@@ -191,7 +191,7 @@ func TestWatchOfADeletedTenant(t *testing.T) {
 	h := newHarness(t)
 	raceTenant(t, h, "t", "liveagent")
 	var kinds []usherv1.ChangeKind
-	revision := ""
+	revision, deleted := "", ""
 	watch := func(after string, begun func()) error {
 		kinds = nil
 		return h.watchUntil(&usherv1.WatchChangesRequest{Tenant: "t", AfterRevision: after}, func(m *usherv1.WatchChangesResponse) bool {
@@ -202,6 +202,7 @@ func TestWatchOfADeletedTenant(t *testing.T) {
 			}
 			for _, c := range m.GetChanges() {
 				kinds = append(kinds, c.GetKind())
+				deleted = c.GetRevision()
 			}
 			return false
 		})
@@ -222,7 +223,11 @@ func TestWatchOfADeletedTenant(t *testing.T) {
 	}
 	wantError(t, watch("", nil), codes.NotFound, "TENANT_NOT_FOUND")
 	raceTenant(t, h, "t", "liveagent")
-	wantError(t, watch(revision, remove), codes.NotFound, "TENANT_NOT_FOUND")
+	wantError(t, watch(revision, nil), codes.NotFound, "TENANT_NOT_FOUND")
+	if !slices.Equal(kinds, want) {
+		t.Errorf("beside a new tenant, after %s: got %v, want %v", revision, kinds, want)
+	}
+	wantError(t, watch(deleted, remove), codes.NotFound, "TENANT_NOT_FOUND")
 	want = []usherv1.ChangeKind{usherv1.ChangeKind_CHANGE_KIND_TENANT_CREATED, usherv1.ChangeKind_CHANGE_KIND_ASSIGNMENT_SET, want[0]}
 	if !slices.Equal(kinds, want) {
 		t.Errorf("a new tenant after %s: got %v, want %v", revision, kinds, want)

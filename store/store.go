@@ -389,6 +389,8 @@ type ChangeRecord struct {
 	// By and Justification are zero where they have been erased.
 	By            By
 	Justification string
+	// Erased is whether something that named a person has been erased from it.
+	Erased bool
 	// Before is the assignment's interval or nil, for changes of assignments.
 	Before *Interval
 	// ToggleBefore is the stored state of a toggle before or nil, for changes of toggles.

@@ -24,8 +24,8 @@ func newApply() *cobra.Command {
 		Short: "Do all that a file says, or nothing",
 		Long: `Do all that a file says, up to 1,000 acts, at once: or nothing, if one of them is refused.
 It first shows what each act would change, and how many would gain and lose what, and then
-asks; with --yes it does not ask. It does not do it if something has changed in between. The
-file - is stdin.
+asks; with --yes it does not ask. It does not do it if something has changed in between, unless
+--request-id makes it safe to repeat: then it is done as it stands. The file - is stdin.
 
 The file names the tenant and the acts, which are judged one after the other:
 
@@ -85,8 +85,11 @@ func (b *batch) apply(cmd *cobra.Command, w *writing, yes bool) error {
 	return call(cmd, &w.client, func(ctx context.Context, conn *grpc.ClientConn) (*usherv1.BatchWriteResponse, error) {
 		admin := usherv1.NewAdminServiceClient(conn)
 		tried, err := b.try(ctx, admin, w, req, out, cmd.ErrOrStderr())
-		if err != nil || w.dryRun || tried.GetOutcome() != usherv1.Outcome_OUTCOME_CHANGED {
+		switch {
+		case w.dryRun, w.requestID == "" && (err != nil || tried.GetOutcome() != usherv1.Outcome_OUTCOME_CHANGED):
 			return tried, err
+		case err != nil: // perhaps only because it has been done
+			fmt.Fprintln(out, "what it would mean can't be shown; a repetition is answered as before")
 		}
 		if !yes {
 			if err := confirm(cmd, "Do it?"); err != nil {
@@ -120,7 +123,7 @@ func (b *batch) try(ctx context.Context, admin usherv1.AdminServiceClient, w *wr
 		return nil, err
 	}
 	fmt.Fprintln(out)
-	writePreview(out, shown, true)
+	writePreview(out, shown)
 	for _, act := range req.GetActs() {
 		if act.GetExpectedRevision() == "" && req.GetRequestId() == "" {
 			act.ExpectedRevision = tried.GetRevision()
@@ -142,6 +145,10 @@ func (b *batch) writeTried(w io.Writer, tried *usherv1.BatchWriteResponse) {
 }
 
 func (b *batch) writeDone(w io.Writer, resp *usherv1.BatchWriteResponse, dryRun bool) {
+	if len(resp.GetOutcomes()) == 0 {
+		fmt.Fprintf(w, "\n%s, as answered before\n", outcome(resp.GetOutcome(), dryRun))
+		return
+	}
 	changed := len(slices.DeleteFunc(slices.Clone(resp.GetOutcomes()), func(o usherv1.Outcome) bool {
 		return o != usherv1.Outcome_OUTCOME_CHANGED
 	}))

@@ -68,7 +68,7 @@ func newAuditVerify() *cobra.Command {
 		Use:   "verify",
 		Short: "Follow the records of changes, and compare every link",
 		Long: `Follow the records of changes, and compare every link; with --head also with links that were
-kept elsewhere. What is wrong is printed, a line for each record of changes; the exit status is then 1.`,
+kept elsewhere. What is wrong is printed, a line for each finding; the exit status is then 1.`,
 		Example: `  usher audit verify
   usher audit verify --tenant demo-dealer --head heads-2026-12-24.jsonl`,
 		Args: arguments(),
@@ -138,8 +138,11 @@ func progressOn(stderr io.Writer) func(*usherv1.VerifyChangesResponse) {
 func writeVerified(w io.Writer, all *usherv1.VerifyChangesResponse) {
 	for _, f := range all.GetFindings() {
 		name := f.GetTenant()
-		if name == "" {
-			name = "the tenant"
+		switch {
+		case f.GetTenantId() == 0:
+			name = "the installation"
+		case name == "":
+			name = "a tenant"
 		}
 		after := "from the first change on"
 		if f.GetAfterRevision() != "" {

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"math"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,16 +73,4 @@ func (i *interval) isRelative() bool {
 	_, from := parseSpan(i.from)
 	_, until := parseSpan(i.until)
 	return from || until && i.from == ""
-}
-
-// parseSpan reads a duration as Go writes it, or whole days (7d) or weeks (2w).
-func parseSpan(text string) (time.Duration, bool) {
-	for unit, length := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
-		if digits, found := strings.CutSuffix(text, unit); found {
-			n, err := strconv.ParseInt(digits, 10, 64)
-			return time.Duration(n) * length, err == nil && n >= 0 && n <= math.MaxInt64/int64(length)
-		}
-	}
-	d, err := time.ParseDuration(text)
-	return d, err == nil
 }

@@ -5,23 +5,6 @@ import (
 	"time"
 )
 
-func TestParseSpan(t *testing.T) {
-	const day = 24 * time.Hour
-	for text, want := range map[string]time.Duration{
-		"90m": 90 * time.Minute, "12h": 12 * time.Hour, "1h30m": 90 * time.Minute,
-		"7d": 7 * day, "2w": 14 * day, "0d": 0, "-1h": -time.Hour,
-	} {
-		if got, ok := parseSpan(text); !ok || got != want {
-			t.Errorf("%q: %v, %v, want %v", text, got, ok, want)
-		}
-	}
-	for _, text := range []string{"", "d", "7", "-1d", "1.5d", "7 d", "1d12h", "15251w", "99999999999999999999d", "2026-12-24T18:00:00Z"} {
-		if got, ok := parseSpan(text); ok {
-			t.Errorf("%q is read as %v", text, got)
-		}
-	}
-}
-
 func TestAnIntervalEndsCountedFromItsStart(t *testing.T) {
 	now := time.Date(2026, 12, 20, 12, 0, 0, 0, time.UTC)
 	for _, test := range []struct {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,6 +22,9 @@ func newPreview() *cobra.Command {
 		Long: `Show who would gain and lose what by a change, without making it: how many subjects for each
 role and permission, then each subject. What somebody may do by another rule anyhow is not
 counted. What a member of a group gains by the group is shown at the group.
+
+What holds at this moment is compared; what is to come, such as a role that begins tomorrow,
+is not.
 
 It needs what making the change would need, and is refused as that would be.`,
 		Example: `  usher preview toggle advisor_report_download off --tenant demo-dealer --as user:marta@dealer.example
@@ -64,7 +69,7 @@ func (p *preview) print(cmd *cobra.Command) error {
 		all, err := previewChange(ctx, usherv1.NewAdminServiceClient(conn), &p.req, p.counts)
 		printWarnings(cmd.ErrOrStderr(), all.GetWarnings())
 		return all, err
-	}, func(w io.Writer, all *usherv1.PreviewChangeResponse) { writePreview(w, all, p.counts) })
+	}, writePreview)
 }
 
 // newPreviewOf makes the preview of a deed: with the arguments of the command that does it.
@@ -151,25 +156,28 @@ lose what, and every assignment and toggle that stands against it.`,
 	return cmd
 }
 
-// previewChange returns all pages as one; or the counts, the conflicts and the warnings only.
+// previewChange returns all pages as one; or the counts, the conflicts and the warnings only,
+// and the effect on whoever holds no role, which no count is about.
 func previewChange(ctx context.Context, admin usherv1.AdminServiceClient, req *usherv1.PreviewChangeRequest, countsOnly bool) (*usherv1.PreviewChangeResponse, error) {
 	req.PageSize = 1000
-	if countsOnly {
+	if countsOnly && req.GetCatalogVersion() == 0 { // no conflicts, then
 		req.PageSize = 1
 	}
 	var all *usherv1.PreviewChangeResponse
 	err := allPages(func(token string) (string, error) {
 		req.PageToken = token
 		page, err := admin.PreviewChange(ctx, req)
-		switch {
-		case err != nil:
+		if err != nil {
 			return "", err
-		case countsOnly:
-			page.Effects, page.NextPageToken = nil, ""
+		}
+		if countsOnly && len(page.GetEffects()) > 0 { // the conflicts come before them
+			page.NextPageToken = ""
+			page.Effects = slices.DeleteFunc(page.Effects, func(e *usherv1.SubjectEffect) bool { return e.GetSubject() != "" })
+		}
+		if all == nil {
 			all = page
-		case all == nil:
-			all = page
-		default:
+		} else {
+			all.Conflicts = append(all.Conflicts, page.GetConflicts()...)
 			all.Effects = append(all.Effects, page.GetEffects()...)
 		}
 		return page.GetNextPageToken(), nil
@@ -180,20 +188,24 @@ func previewChange(ctx context.Context, admin usherv1.AdminServiceClient, req *u
 	return all, err
 }
 
-func writePreview(w io.Writer, all *usherv1.PreviewChangeResponse, countsOnly bool) {
+func writePreview(w io.Writer, all *usherv1.PreviewChangeResponse) {
 	if conflicts := all.GetConflicts(); len(conflicts) > 0 {
 		fmt.Fprintf(w, "it would be refused: %s in the way\n", count(len(conflicts), "thing"))
 		writeConflicts(w, conflicts)
 		fmt.Fprintln(w)
 	}
-	if len(all.GetCounts()) == 0 {
-		fmt.Fprintln(w, "nobody would gain or lose anything")
-		return
+	counts, effects := all.GetCounts(), all.GetEffects()
+	if len(counts) == 0 && len(effects) == 0 {
+		fmt.Fprintln(w, "nobody would gain or lose anything now; what is to come is not compared")
 	}
-	writeCounts(w, all.GetCounts())
-	if !countsOnly {
+	if len(counts) > 0 {
+		writeCounts(w, counts)
+	}
+	if len(counts) > 0 && len(effects) > 0 {
 		fmt.Fprintln(w)
-		writeEffects(w, all.GetEffects())
+	}
+	if len(effects) > 0 {
+		writeEffects(w, effects)
 	}
 }
 
@@ -224,11 +236,15 @@ func writeCounts(w io.Writer, counts []*usherv1.EffectCount) {
 func writeEffects(w io.Writer, effects []*usherv1.SubjectEffect) {
 	var rows [][]string
 	for _, e := range effects {
+		subject := cmp.Or(e.GetSubject(), "(whoever holds no role)")
 		for _, reach := range e.GetLost() {
-			rows = append(rows, effectRow(e.GetSubject(), "loses", reach))
+			rows = append(rows, effectRow(subject, "loses", reach))
 		}
 		for _, reach := range e.GetGained() {
-			rows = append(rows, effectRow(e.GetSubject(), "gains", reach))
+			rows = append(rows, effectRow(subject, "gains", reach))
+		}
+		if n := e.GetMoreCount(); n > 0 {
+			rows = append(rows, []string{subject, fmt.Sprintf("and %d more", n), "", "", "", ""})
 		}
 	}
 	writeTable(w, "SUBJECT EFFECT PERMISSION WHERE IF ROLE", rows)

@@ -72,7 +72,11 @@ func mayGrant(r *usherv1.RoleInfo) string {
 	case r.GetMayGrant():
 		return "yes"
 	case len(r.GetMayGrantIn()) > 0:
-		return "in " + strings.Join(r.GetMayGrantIn(), ", ")
+		scopes := strings.Join(r.GetMayGrantIn(), ", ")
+		if n := int(r.GetMayGrantInCount()) - len(r.GetMayGrantIn()); n > 0 {
+			scopes += fmt.Sprintf(" and %d more", n)
+		}
+		return "in " + scopes
 	}
 	return fmt.Sprintf("no (%s): %s", r.GetRefusal(), r.GetRefusalText())
 }

@@ -66,7 +66,11 @@ neither. With FROM and TO alike, it moves the role to other scopes.
 			return do(cmd, &w, req, func(ctx context.Context, admin usherv1.AdminServiceClient) (*usherv1.ChangeRoleResponse, error) {
 				return admin.ChangeRole(ctx, req)
 			}, func(out io.Writer, resp *usherv1.ChangeRoleResponse) {
-				fmt.Fprintf(out, "%s  %s holds %s instead of %s:\n", outcome(resp.GetOutcome(), w.dryRun), req.Subject, req.To, req.From)
+				now := "instead of " + req.From
+				if req.From == req.To {
+					now = "in " + places(req.Scopes)
+				}
+				fmt.Fprintf(out, "%s  %s holds %s %s:\n", outcome(resp.GetOutcome(), w.dryRun), req.Subject, req.To, now)
 				writeAssignments(out, resp.GetAssignments())
 			})
 		},

@@ -7,7 +7,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -31,6 +30,7 @@ type settings struct {
 
 func (s *settings) addFlags(cmd *cobra.Command) {
 	s.cacheSize = 64 << 20
+	s.keep.Ended = 30 * day
 	s.logFormat = choice{word: "text", words: []string{"text", "json"}}
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	flags.StringVar(&s.dataDir, "data-dir", "", "the `DIRECTORY` of the data; it has to be there")
@@ -39,8 +39,8 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&s.unixSocket, "unix-socket", "", "a `PATH` at which to serve gRPC, too")
 	flags.Var(&s.cacheSize, "cache-size", "how much memory the decision cache may take")
 	flags.Var(&s.logFormat, "log-format", "how to write the log")
-	flags.DurationVar(&s.keep.Ended, "keep-ended", 30*24*time.Hour, "how long an assignment stays after its end (0: for ever); then it is removed, on record")
-	flags.DurationVar(&s.keep.Changes, "keep-changes", 0, "how long the record of changes is kept (0: for ever), such as 9600h")
+	flags.Var((*keep)(&s.keep.Ended), "keep-ended", "how long an assignment stays after its end, such as 30d (0: for ever); then it is removed, on record")
+	flags.Var((*keep)(&s.keep.Changes), "keep-changes", "how long the record of changes is kept, such as 400d (0: for ever)")
 	flags.BoolVar(&s.demo, "demo", false, "add three tenants to play with, and make the directory if it is missing")
 	fromEnvironment(flags)
 	cmd.Flags().AddFlagSet(flags)

@@ -63,7 +63,14 @@ func refuse(code RefusalCode, about, text string, m remedy, role string, types .
 
 func notAllowed(actor Actor, act string, why Reason) *Refusal {
 	because := "no role that they hold gives the permission"
-	if why.Role != "" {
+	switch {
+	case why.Code == OutOfScope:
+		because = fmt.Sprintf("the role %q gives the permission for other scopes only", why.Role)
+	case why.Code == Toggled:
+		because = fmt.Sprintf("the toggle %q stands against it", why.Toggle)
+	case why.Code == NotActive:
+		because = fmt.Sprintf("the role %q has not started or has ended", why.Role)
+	case why.Role != "":
 		because = fmt.Sprintf("the role %q does not give the permission for it", why.Role)
 	}
 	return refuse(ActorNotAllowed, "actor/"+actor.Subject,

@@ -77,6 +77,7 @@ func (r *reader) decodeChange(tenant store.TenantID, record *storev1.ChangeRecor
 			Caller:   c.GetCaller(),
 		},
 		Justification: string(personal[storev1.PersonalField_PERSONAL_FIELD_JUSTIFICATION]),
+		Erased:        len(record.GetPersonal()) < len(c.GetCommitments()),
 	}
 	subject := string(personal[storev1.PersonalField_PERSONAL_FIELD_SUBJECT])
 	switch change := c.GetChange().(type) {

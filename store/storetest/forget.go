@@ -33,7 +33,7 @@ func testErase(t *testing.T, open Open) {
 		r := &want[i]
 		erase := func(all, subject, actor bool) {
 			if all {
-				r.Justification = ""
+				r.Justification, r.Erased = "", true
 			}
 			if actor {
 				r.By = store.By{Caller: r.By.Caller}

@@ -121,7 +121,7 @@ func strip(r *store.ChangeRecord, subject string) bool {
 		r.By.Subject, r.By.Groups = "", nil
 	}
 	if named {
-		r.Justification = ""
+		r.Justification, r.Erased = "", true
 	}
 	return named
 }

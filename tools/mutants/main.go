@@ -1,6 +1,6 @@
 // Command mutants shows that the server's tests notice faults: it plants those of
 // mutants.txt, one at a time, and runs the judge of decisions against each, or the tests
-// of the cache or of planning if it is planted there. The files of the repository are not touched; the
+// of the cache, of planning or of writing if it is planted there. The files of the repository are not touched; the
 // compiler is given an overlay.
 //
 // Run it in the root of the repository:
@@ -39,7 +39,10 @@ var (
 		"-rapid.seed", "1", "-rapid.shrinktime", "1ns", "-rapid.nofailfile",
 	}
 	cacheTruth = []string{"-run", "^TestCacheTruth$", "-count", "5", "-failfast", "-timeout", "10m", "./server"}
-	planning   = []string{
+	writing    = []string{
+		"-run", "^Test(Administration|Retries|RaceOfRequest|Expected|Actor|Warnings|Preview|Tables)", "-count", "1", "-timeout", "10m", "./server", "-walk-seed", "1",
+	}
+	planning = []string{
 		"-run", "^Test(Tables|ChangeRole|RemoveSubject|MayGrant|Primary|Conflicts|EveryRefusal)",
 		"-count", "1", "-timeout", "10m", "./server", "./server/policy",
 	}
@@ -48,6 +51,8 @@ var (
 var (
 	// ofTheCache are the files of the cache and of the facts that come through it.
 	ofTheCache = []string{"server/cache.go", "server/facts.go", "store/bolt/writer.go"}
+	// ofWriting are the files of how acts are planned together and committed.
+	ofWriting = []string{"server/act.go", "server/administer.go", "server/draft.go", "server/preview.go"}
 	// ofPlanning are the files of what is administered, and by whom.
 	ofPlanning = []string{
 		"server/policy/conflict.go", "server/policy/may_grant.go", "server/policy/plan.go", "server/policy/plan_change.go",
@@ -60,6 +65,8 @@ func tests(file string) []string {
 	switch {
 	case slices.Contains(ofTheCache, file):
 		return cacheTruth
+	case slices.Contains(ofWriting, file):
+		return writing
 	case slices.Contains(ofPlanning, file):
 		return planning
 	}

@@ -447,8 +447,8 @@ func (x *Warning) GetTexts() map[string]string {
 	return nil
 }
 
-// Remedy is a detail of the status of every administrative refusal: what to do instead,
-// as data.
+// Remedy is a detail of the status of every refusal by a rule of the catalog or for want of
+// a permission: what to do instead, as data.
 type Remedy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What has to be done.
@@ -634,7 +634,8 @@ type GrantRequest struct {
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,9,opt,name=justification,proto3" json:"justification,omitempty"`
 	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
-	// answered as the first one was, and does nothing. The same id with another request is
+	// answered with the outcome and revision of the first one, and does nothing; warnings are
+	// not repeated, and what the subject holds is that of now. The same id with another request is
 	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
 	// failed leaves no trace. Up to 128 bytes. Empty: none.
 	RequestId string `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -889,7 +890,8 @@ type RevokeRequest struct {
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,8,opt,name=justification,proto3" json:"justification,omitempty"`
 	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
-	// answered as the first one was, and does nothing. The same id with another request is
+	// answered with the outcome and revision of the first one, and does nothing; warnings are
+	// not repeated, and what the subject holds is that of now. The same id with another request is
 	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
 	// failed leaves no trace. Up to 128 bytes. Empty: none.
 	RequestId string `protobuf:"bytes,9,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -1144,7 +1146,8 @@ type SetToggleRequest struct {
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,6,opt,name=justification,proto3" json:"justification,omitempty"`
 	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
-	// answered as the first one was, and does nothing. The same id with another request is
+	// answered with the outcome and revision of the first one, and does nothing; warnings are
+	// not repeated, and what the subject holds is that of now. The same id with another request is
 	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
 	// failed leaves no trace. Up to 128 bytes. Empty: none.
 	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -1372,7 +1375,8 @@ type ChangeRoleRequest struct {
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,10,opt,name=justification,proto3" json:"justification,omitempty"`
 	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
-	// answered as the first one was, and does nothing. The same id with another request is
+	// answered with the outcome and revision of the first one, and does nothing; warnings are
+	// not repeated, and what the subject holds is that of now. The same id with another request is
 	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
 	// failed leaves no trace. Up to 128 bytes. Empty: none.
 	RequestId string `protobuf:"bytes,11,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -1628,7 +1632,8 @@ type RemoveSubjectRequest struct {
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,5,opt,name=justification,proto3" json:"justification,omitempty"`
 	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
-	// answered as the first one was, and does nothing. The same id with another request is
+	// answered with the outcome and revision of the first one, and does nothing; warnings are
+	// not repeated, and what the subject holds is that of now. The same id with another request is
 	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
 	// failed leaves no trace. Up to 128 bytes. Empty: none.
 	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -2344,7 +2349,8 @@ type BatchWriteRequest struct {
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,5,opt,name=justification,proto3" json:"justification,omitempty"`
 	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
-	// answered as the first one was, and does nothing. The same id with another request is
+	// answered with the outcome and revision of the first one, and does nothing; warnings are
+	// not repeated, and what the subject holds is that of now. The same id with another request is
 	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
 	// failed leaves no trace. Up to 128 bytes. Empty: none.
 	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -2671,7 +2677,8 @@ func (*PreviewChangeRequest_Actor) isPreviewChangeRequest_By() {}
 
 func (*PreviewChangeRequest_Operator) isPreviewChangeRequest_By() {}
 
-// PreviewChangeResponse is the effect of a change, at one revision. A page that would go on
+// PreviewChangeResponse is the effect of a change, at one revision and for this moment: what
+// is held later or has ended is not compared. A page that would go on
 // with another revision than the first is ABORTED `CHANGED_MEANWHILE`.
 type PreviewChangeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2850,7 +2857,10 @@ type SubjectEffect struct {
 	// What it can do then and could not do before.
 	Gained []*Reach `protobuf:"bytes,2,rep,name=gained,proto3" json:"gained,omitempty"`
 	// What it could do before and can't do then.
-	Lost          []*Reach `protobuf:"bytes,3,rep,name=lost,proto3" json:"lost,omitempty"`
+	Lost []*Reach `protobuf:"bytes,3,rep,name=lost,proto3" json:"lost,omitempty"`
+	// How many more there are, if they are more than 2,000, of which the first are named. Their
+	// permissions are among the counts.
+	MoreCount     int32 `protobuf:"varint,4,opt,name=more_count,json=moreCount,proto3" json:"more_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2904,6 +2914,13 @@ func (x *SubjectEffect) GetLost() []*Reach {
 		return x.Lost
 	}
 	return nil
+}
+
+func (x *SubjectEffect) GetMoreCount() int32 {
+	if x != nil {
+		return x.MoreCount
+	}
+	return 0
 }
 
 // Reach is a permission, and where it is had.
@@ -3202,7 +3219,8 @@ type SetPrimaryAdministratorRequest struct {
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,5,opt,name=justification,proto3" json:"justification,omitempty"`
 	// Makes the write safe to repeat: within 24 hours, the same request with the same id is
-	// answered as the first one was, and does nothing. The same id with another request is
+	// answered with the outcome and revision of the first one, and does nothing; warnings are
+	// not repeated, and what the subject holds is that of now. The same id with another request is
 	// ALREADY_EXISTS `REQUEST_ID_REUSED`. Counted for each caller and tenant. A request that
 	// failed leaves no trace. Up to 128 bytes. Empty: none.
 	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -3557,12 +3575,17 @@ type RoleInfo struct {
 	IsExclusive bool `protobuf:"varint,8,opt,name=is_exclusive,json=isExclusive,proto3" json:"is_exclusive,omitempty"`
 	// Whether whoever asks may grant it: in the tenant, and in every scope.
 	MayGrant bool `protobuf:"varint,9,opt,name=may_grant,json=mayGrant,proto3" json:"may_grant,omitempty"`
-	// If not in the tenant: the scopes in which whoever asks may grant it.
+	// If not in the tenant: the scopes in which whoever asks may grant it, the first 1,000 in
+	// byte order.
 	MayGrantIn []string `protobuf:"bytes,10,rep,name=may_grant_in,json=mayGrantIn,proto3" json:"may_grant_in,omitempty"`
+	// How many such scopes there are.
+	MayGrantInCount int32 `protobuf:"varint,13,opt,name=may_grant_in_count,json=mayGrantInCount,proto3" json:"may_grant_in_count,omitempty"`
 	// If not in the tenant: the code of the refusal, such as "ACTOR_NOT_ALLOWED".
 	Refusal string `protobuf:"bytes,11,opt,name=refusal,proto3" json:"refusal,omitempty"`
-	// If not in the tenant: why not.
-	RefusalText   string `protobuf:"bytes,12,opt,name=refusal_text,json=refusalText,proto3" json:"refusal_text,omitempty"`
+	// If not in the tenant: why not, in English.
+	RefusalText string `protobuf:"bytes,12,opt,name=refusal_text,json=refusalText,proto3" json:"refusal_text,omitempty"`
+	// If not in the tenant: what to do instead.
+	Remedy        *Remedy `protobuf:"bytes,14,opt,name=remedy,proto3" json:"remedy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3667,6 +3690,13 @@ func (x *RoleInfo) GetMayGrantIn() []string {
 	return nil
 }
 
+func (x *RoleInfo) GetMayGrantInCount() int32 {
+	if x != nil {
+		return x.MayGrantInCount
+	}
+	return 0
+}
+
 func (x *RoleInfo) GetRefusal() string {
 	if x != nil {
 		return x.Refusal
@@ -3679,6 +3709,13 @@ func (x *RoleInfo) GetRefusalText() string {
 		return x.RefusalText
 	}
 	return ""
+}
+
+func (x *RoleInfo) GetRemedy() *Remedy {
+	if x != nil {
+		return x.Remedy
+	}
+	return nil
 }
 
 // ListChangesRequest says which changes to list.
@@ -4870,11 +4907,13 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"permission\x18\x02 \x01(\tR\n" +
 	"permission\x12\x18\n" +
 	"\againing\x18\x03 \x01(\x05R\againing\x12\x16\n" +
-	"\x06losing\x18\x04 \x01(\x05R\x06losing\"w\n" +
+	"\x06losing\x18\x04 \x01(\x05R\x06losing\"\x96\x01\n" +
 	"\rSubjectEffect\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12'\n" +
 	"\x06gained\x18\x02 \x03(\v2\x0f.usher.v1.ReachR\x06gained\x12#\n" +
-	"\x04lost\x18\x03 \x03(\v2\x0f.usher.v1.ReachR\x04lost\"\xf8\x01\n" +
+	"\x04lost\x18\x03 \x03(\v2\x0f.usher.v1.ReachR\x04lost\x12\x1d\n" +
+	"\n" +
+	"more_count\x18\x04 \x01(\x05R\tmoreCount\"\xf8\x01\n" +
 	"\x05Reach\x12\x1e\n" +
 	"\n" +
 	"permission\x18\x01 \x01(\tR\n" +
@@ -4917,7 +4956,7 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\x02by\"Y\n" +
 	"\x11ListRolesResponse\x12(\n" +
 	"\x05roles\x18\x01 \x03(\v2\x12.usher.v1.RoleInfoR\x05roles\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision\"\xe2\x02\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xb9\x03\n" +
 	"\bRoleInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x18\n" +
@@ -4931,9 +4970,11 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\tmay_grant\x18\t \x01(\bR\bmayGrant\x12 \n" +
 	"\fmay_grant_in\x18\n" +
 	" \x03(\tR\n" +
-	"mayGrantIn\x12\x18\n" +
+	"mayGrantIn\x12+\n" +
+	"\x12may_grant_in_count\x18\r \x01(\x05R\x0fmayGrantInCount\x12\x18\n" +
 	"\arefusal\x18\v \x01(\tR\arefusal\x12!\n" +
-	"\frefusal_text\x18\f \x01(\tR\vrefusalText\"\xbe\x04\n" +
+	"\frefusal_text\x18\f \x01(\tR\vrefusalText\x12(\n" +
+	"\x06remedy\x18\x0e \x01(\v2\x10.usher.v1.RemedyR\x06remedy\"\xbe\x04\n" +
 	"\x12ListChangesRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12H\n" +
 	"\asubject\x18\x02 \x01(\tB.\xbaH+r)(\x80\x022$^([a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+)?$R\asubject\x12D\n" +
@@ -5207,61 +5248,62 @@ var file_usher_v1_admin_service_proto_depIdxs = []int32{
 	4,   // 62: usher.v1.ListRolesRequest.actor:type_name -> usher.v1.Actor
 	5,   // 63: usher.v1.ListRolesRequest.operator:type_name -> usher.v1.Operator
 	37,  // 64: usher.v1.ListRolesResponse.roles:type_name -> usher.v1.RoleInfo
-	3,   // 65: usher.v1.ListChangesRequest.kinds:type_name -> usher.v1.ChangeKind
-	52,  // 66: usher.v1.ListChangesRequest.since:type_name -> google.protobuf.Timestamp
-	52,  // 67: usher.v1.ListChangesRequest.until:type_name -> google.protobuf.Timestamp
-	40,  // 68: usher.v1.ListChangesResponse.changes:type_name -> usher.v1.ChangeRecord
-	52,  // 69: usher.v1.ChangeRecord.time:type_name -> google.protobuf.Timestamp
-	3,   // 70: usher.v1.ChangeRecord.kind:type_name -> usher.v1.ChangeKind
-	4,   // 71: usher.v1.ChangeRecord.actor:type_name -> usher.v1.Actor
-	5,   // 72: usher.v1.ChangeRecord.operator:type_name -> usher.v1.Operator
-	53,  // 73: usher.v1.ChangeRecord.assignment:type_name -> usher.v1.Assignment
-	41,  // 74: usher.v1.ChangeRecord.before:type_name -> usher.v1.Interval
-	54,  // 75: usher.v1.ChangeRecord.state:type_name -> usher.v1.ToggleState
-	54,  // 76: usher.v1.ChangeRecord.state_before:type_name -> usher.v1.ToggleState
-	52,  // 77: usher.v1.Interval.starts_at:type_name -> google.protobuf.Timestamp
-	52,  // 78: usher.v1.Interval.expires_at:type_name -> google.protobuf.Timestamp
-	40,  // 79: usher.v1.WatchChangesResponse.changes:type_name -> usher.v1.ChangeRecord
-	55,  // 80: usher.v1.ListAssignmentsRequest.state:type_name -> usher.v1.AssignmentState
-	52,  // 81: usher.v1.ListAssignmentsRequest.ends_before:type_name -> google.protobuf.Timestamp
-	8,   // 82: usher.v1.ListAssignmentsRequest.as_of:type_name -> usher.v1.AsOf
-	53,  // 83: usher.v1.ListAssignmentsResponse.assignments:type_name -> usher.v1.Assignment
-	8,   // 84: usher.v1.ListTogglesRequest.as_of:type_name -> usher.v1.AsOf
-	48,  // 85: usher.v1.ListTogglesResponse.toggles:type_name -> usher.v1.Toggle
-	54,  // 86: usher.v1.Toggle.state:type_name -> usher.v1.ToggleState
-	54,  // 87: usher.v1.Toggle.initial_state:type_name -> usher.v1.ToggleState
-	51,  // 88: usher.v1.Toggle.titles:type_name -> usher.v1.Toggle.TitlesEntry
-	9,   // 89: usher.v1.AdminService.Grant:input_type -> usher.v1.GrantRequest
-	11,  // 90: usher.v1.AdminService.Revoke:input_type -> usher.v1.RevokeRequest
-	13,  // 91: usher.v1.AdminService.SetToggle:input_type -> usher.v1.SetToggleRequest
-	15,  // 92: usher.v1.AdminService.ChangeRole:input_type -> usher.v1.ChangeRoleRequest
-	17,  // 93: usher.v1.AdminService.RemoveSubject:input_type -> usher.v1.RemoveSubjectRequest
-	25,  // 94: usher.v1.AdminService.BatchWrite:input_type -> usher.v1.BatchWriteRequest
-	27,  // 95: usher.v1.AdminService.PreviewChange:input_type -> usher.v1.PreviewChangeRequest
-	33,  // 96: usher.v1.AdminService.SetPrimaryAdministrator:input_type -> usher.v1.SetPrimaryAdministratorRequest
-	35,  // 97: usher.v1.AdminService.ListRoles:input_type -> usher.v1.ListRolesRequest
-	44,  // 98: usher.v1.AdminService.ListAssignments:input_type -> usher.v1.ListAssignmentsRequest
-	46,  // 99: usher.v1.AdminService.ListToggles:input_type -> usher.v1.ListTogglesRequest
-	38,  // 100: usher.v1.AdminService.ListChanges:input_type -> usher.v1.ListChangesRequest
-	42,  // 101: usher.v1.AdminService.WatchChanges:input_type -> usher.v1.WatchChangesRequest
-	10,  // 102: usher.v1.AdminService.Grant:output_type -> usher.v1.GrantResponse
-	12,  // 103: usher.v1.AdminService.Revoke:output_type -> usher.v1.RevokeResponse
-	14,  // 104: usher.v1.AdminService.SetToggle:output_type -> usher.v1.SetToggleResponse
-	16,  // 105: usher.v1.AdminService.ChangeRole:output_type -> usher.v1.ChangeRoleResponse
-	18,  // 106: usher.v1.AdminService.RemoveSubject:output_type -> usher.v1.RemoveSubjectResponse
-	26,  // 107: usher.v1.AdminService.BatchWrite:output_type -> usher.v1.BatchWriteResponse
-	28,  // 108: usher.v1.AdminService.PreviewChange:output_type -> usher.v1.PreviewChangeResponse
-	34,  // 109: usher.v1.AdminService.SetPrimaryAdministrator:output_type -> usher.v1.SetPrimaryAdministratorResponse
-	36,  // 110: usher.v1.AdminService.ListRoles:output_type -> usher.v1.ListRolesResponse
-	45,  // 111: usher.v1.AdminService.ListAssignments:output_type -> usher.v1.ListAssignmentsResponse
-	47,  // 112: usher.v1.AdminService.ListToggles:output_type -> usher.v1.ListTogglesResponse
-	39,  // 113: usher.v1.AdminService.ListChanges:output_type -> usher.v1.ListChangesResponse
-	43,  // 114: usher.v1.AdminService.WatchChanges:output_type -> usher.v1.WatchChangesResponse
-	102, // [102:115] is the sub-list for method output_type
-	89,  // [89:102] is the sub-list for method input_type
-	89,  // [89:89] is the sub-list for extension type_name
-	89,  // [89:89] is the sub-list for extension extendee
-	0,   // [0:89] is the sub-list for field type_name
+	7,   // 65: usher.v1.RoleInfo.remedy:type_name -> usher.v1.Remedy
+	3,   // 66: usher.v1.ListChangesRequest.kinds:type_name -> usher.v1.ChangeKind
+	52,  // 67: usher.v1.ListChangesRequest.since:type_name -> google.protobuf.Timestamp
+	52,  // 68: usher.v1.ListChangesRequest.until:type_name -> google.protobuf.Timestamp
+	40,  // 69: usher.v1.ListChangesResponse.changes:type_name -> usher.v1.ChangeRecord
+	52,  // 70: usher.v1.ChangeRecord.time:type_name -> google.protobuf.Timestamp
+	3,   // 71: usher.v1.ChangeRecord.kind:type_name -> usher.v1.ChangeKind
+	4,   // 72: usher.v1.ChangeRecord.actor:type_name -> usher.v1.Actor
+	5,   // 73: usher.v1.ChangeRecord.operator:type_name -> usher.v1.Operator
+	53,  // 74: usher.v1.ChangeRecord.assignment:type_name -> usher.v1.Assignment
+	41,  // 75: usher.v1.ChangeRecord.before:type_name -> usher.v1.Interval
+	54,  // 76: usher.v1.ChangeRecord.state:type_name -> usher.v1.ToggleState
+	54,  // 77: usher.v1.ChangeRecord.state_before:type_name -> usher.v1.ToggleState
+	52,  // 78: usher.v1.Interval.starts_at:type_name -> google.protobuf.Timestamp
+	52,  // 79: usher.v1.Interval.expires_at:type_name -> google.protobuf.Timestamp
+	40,  // 80: usher.v1.WatchChangesResponse.changes:type_name -> usher.v1.ChangeRecord
+	55,  // 81: usher.v1.ListAssignmentsRequest.state:type_name -> usher.v1.AssignmentState
+	52,  // 82: usher.v1.ListAssignmentsRequest.ends_before:type_name -> google.protobuf.Timestamp
+	8,   // 83: usher.v1.ListAssignmentsRequest.as_of:type_name -> usher.v1.AsOf
+	53,  // 84: usher.v1.ListAssignmentsResponse.assignments:type_name -> usher.v1.Assignment
+	8,   // 85: usher.v1.ListTogglesRequest.as_of:type_name -> usher.v1.AsOf
+	48,  // 86: usher.v1.ListTogglesResponse.toggles:type_name -> usher.v1.Toggle
+	54,  // 87: usher.v1.Toggle.state:type_name -> usher.v1.ToggleState
+	54,  // 88: usher.v1.Toggle.initial_state:type_name -> usher.v1.ToggleState
+	51,  // 89: usher.v1.Toggle.titles:type_name -> usher.v1.Toggle.TitlesEntry
+	9,   // 90: usher.v1.AdminService.Grant:input_type -> usher.v1.GrantRequest
+	11,  // 91: usher.v1.AdminService.Revoke:input_type -> usher.v1.RevokeRequest
+	13,  // 92: usher.v1.AdminService.SetToggle:input_type -> usher.v1.SetToggleRequest
+	15,  // 93: usher.v1.AdminService.ChangeRole:input_type -> usher.v1.ChangeRoleRequest
+	17,  // 94: usher.v1.AdminService.RemoveSubject:input_type -> usher.v1.RemoveSubjectRequest
+	25,  // 95: usher.v1.AdminService.BatchWrite:input_type -> usher.v1.BatchWriteRequest
+	27,  // 96: usher.v1.AdminService.PreviewChange:input_type -> usher.v1.PreviewChangeRequest
+	33,  // 97: usher.v1.AdminService.SetPrimaryAdministrator:input_type -> usher.v1.SetPrimaryAdministratorRequest
+	35,  // 98: usher.v1.AdminService.ListRoles:input_type -> usher.v1.ListRolesRequest
+	44,  // 99: usher.v1.AdminService.ListAssignments:input_type -> usher.v1.ListAssignmentsRequest
+	46,  // 100: usher.v1.AdminService.ListToggles:input_type -> usher.v1.ListTogglesRequest
+	38,  // 101: usher.v1.AdminService.ListChanges:input_type -> usher.v1.ListChangesRequest
+	42,  // 102: usher.v1.AdminService.WatchChanges:input_type -> usher.v1.WatchChangesRequest
+	10,  // 103: usher.v1.AdminService.Grant:output_type -> usher.v1.GrantResponse
+	12,  // 104: usher.v1.AdminService.Revoke:output_type -> usher.v1.RevokeResponse
+	14,  // 105: usher.v1.AdminService.SetToggle:output_type -> usher.v1.SetToggleResponse
+	16,  // 106: usher.v1.AdminService.ChangeRole:output_type -> usher.v1.ChangeRoleResponse
+	18,  // 107: usher.v1.AdminService.RemoveSubject:output_type -> usher.v1.RemoveSubjectResponse
+	26,  // 108: usher.v1.AdminService.BatchWrite:output_type -> usher.v1.BatchWriteResponse
+	28,  // 109: usher.v1.AdminService.PreviewChange:output_type -> usher.v1.PreviewChangeResponse
+	34,  // 110: usher.v1.AdminService.SetPrimaryAdministrator:output_type -> usher.v1.SetPrimaryAdministratorResponse
+	36,  // 111: usher.v1.AdminService.ListRoles:output_type -> usher.v1.ListRolesResponse
+	45,  // 112: usher.v1.AdminService.ListAssignments:output_type -> usher.v1.ListAssignmentsResponse
+	47,  // 113: usher.v1.AdminService.ListToggles:output_type -> usher.v1.ListTogglesResponse
+	39,  // 114: usher.v1.AdminService.ListChanges:output_type -> usher.v1.ListChangesResponse
+	43,  // 115: usher.v1.AdminService.WatchChanges:output_type -> usher.v1.WatchChangesResponse
+	103, // [103:116] is the sub-list for method output_type
+	90,  // [90:103] is the sub-list for method input_type
+	90,  // [90:90] is the sub-list for extension type_name
+	90,  // [90:90] is the sub-list for extension extendee
+	0,   // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_usher_v1_admin_service_proto_init() }

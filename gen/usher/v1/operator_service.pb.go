@@ -1067,8 +1067,9 @@ type VerifyChangesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only the chain of this tenant. Empty: all chains.
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// Heads that were kept elsewhere: each chain has to contain those of its tenant. One of a
-	// record that is not kept any more can't be compared. Up to 10,000.
+	// Heads that were kept elsewhere: each chain has to contain those of its tenant. If
+	// the newest of a tenant is of a record that is not kept any more, that is a finding, because
+	// it can't be compared. Up to 10,000.
 	Heads         []*Head `protobuf:"bytes,2,rep,name=heads,proto3" json:"heads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

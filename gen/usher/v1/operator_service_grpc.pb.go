@@ -60,7 +60,8 @@ type OperatorServiceClient interface {
 	// later, and its change record is kept. A new tenant of that name meets nothing of it.
 	DeleteTenant(ctx context.Context, in *DeleteTenantRequest, opts ...grpc.CallOption) (*DeleteTenantResponse, error)
 	// EraseSubject removes what names a person from the change record of a tenant: as subject,
-	// as actor, and the justifications beside. The chain of the record still verifies. The
+	// as actor, and the justifications beside these. Justifications of other changes stay, also
+	// if they mention the person. The chain of the record still verifies. The
 	// bytes are gone from the file when it has been compacted.
 	//
 	// Errors: FAILED_PRECONDITION `STILL_HELD` while the subject holds something:
@@ -252,7 +253,8 @@ type OperatorServiceServer interface {
 	// later, and its change record is kept. A new tenant of that name meets nothing of it.
 	DeleteTenant(context.Context, *DeleteTenantRequest) (*DeleteTenantResponse, error)
 	// EraseSubject removes what names a person from the change record of a tenant: as subject,
-	// as actor, and the justifications beside. The chain of the record still verifies. The
+	// as actor, and the justifications beside these. Justifications of other changes stay, also
+	// if they mention the person. The chain of the record still verifies. The
 	// bytes are gone from the file when it has been compacted.
 	//
 	// Errors: FAILED_PRECONDITION `STILL_HELD` while the subject holds something:
