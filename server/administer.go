@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
 )
 
@@ -56,13 +57,14 @@ func (s *Server) administer(ctx context.Context, request writeRequest, does writ
 		return nil, err
 	}
 	var w *written
+	var used *policy.Catalog
 	plan := func(r store.Reader) ([]store.Change, error) {
 		// Now, not when the call came: it may have waited, and the actor's roles have ended.
 		p, err := s.newPlanning(r, request.GetTenant(), by, s.now())
 		if err != nil {
 			return nil, err
 		}
-		w = &written{}
+		w, used = &written{}, p.tenant.table.Catalog()
 		if w.outcomes, err = p.do(ctx, does.acts, does.batch); err != nil {
 			return nil, err
 		}
@@ -96,9 +98,13 @@ func (s *Server) administer(ctx context.Context, request writeRequest, does writ
 			return nil, err
 		}
 	}
+	lost := s.cache.lost.Load()
 	committed, err := s.store.Commit(ctx, commit)
 	if err != nil {
 		return nil, err
+	}
+	if committed.Changed && !committed.Repeated {
+		s.cache.keepStored(used.Ref(), used, lost)
 	}
 	if !committed.Repeated {
 		w.Committed = committed
@@ -136,7 +142,7 @@ func (p *planning) consequences() (warnings []*usherv1.Warning, err error) {
 		return nil, nil
 	}
 	catalog := p.tenant.table.Catalog()
-	if primary := p.tenant.Primary; primary != "" {
+	if primary := p.tenant.Primary; p.draft.bySubject[primary] != nil {
 		held, err := collect(p.draft.Reader.AssignmentsOf(p.tenant.ID, primary))
 		if err != nil {
 			return nil, err

@@ -30,6 +30,10 @@ type Cache struct {
 	// catalogs are compiled catalogs by the SHA-256 of their source. What was read in a
 	// write that was never made can't be taken for what is stored later.
 	catalogs *otter.Cache[[sha256.Size]byte, *policy.Catalog]
+	// stored are those that were read in a state that is on disk. There a name and version never
+	// changes its content, so that it need not be read again.
+	stored *otter.Cache[store.CatalogRef, *policy.Catalog]
+	lost   atomic.Uint64 // how often anything may have changed
 	// watchers are told of commits, after the entries have been dropped.
 	watchers watchers
 }
@@ -65,6 +69,7 @@ func NewCache(bytes uint64) *Cache {
 			return h.Size() // with its name, which is the key's string
 		}),
 		catalogs: otter.Must(&otter.Options[[sha256.Size]byte, *policy.Catalog]{MaximumSize: maxCatalogs}),
+		stored:   otter.Must(&otter.Options[store.CatalogRef, *policy.Catalog]{MaximumSize: maxCatalogs}),
 	}
 }
 
@@ -87,6 +92,16 @@ func (c *Cache) Committed(touched []store.Touched) {
 func (c *Cache) Lost() {
 	c.tenants.dropAll()
 	c.subjects.dropAll()
+	c.lost.Add(1)
+	c.stored.InvalidateAll()
+}
+
+// keepStored keeps a catalog that was read in a state that is on disk, after lost was read.
+func (c *Cache) keepStored(ref store.CatalogRef, catalog *policy.Catalog, lost uint64) {
+	c.stored.Set(ref, catalog)
+	if c.lost.Load() != lost { // Lost may have come before it was set
+		c.stored.Invalidate(ref)
+	}
 }
 
 // guarded is a bounded cache whose entries are used only while the generation of their

@@ -38,6 +38,40 @@ func TestCatalogOfAWriteThatWasNotMade(t *testing.T) {
 	}
 }
 
+// TestStoredCatalogAfterLost: after a commit that may or may not have been made a catalog is
+// read again, also one that was being read meanwhile.
+func TestStoredCatalogAfterLost(t *testing.T) {
+	s, err := openServer(t.TempDir() + "/usher.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.store.Close() }()
+	ref := store.CatalogRef{Name: "expertconnect", Version: 2}
+	err = s.store.View(context.Background(), func(r store.Reader) error {
+		before, lost := s.cache.lost.Load(), uncommitted{r, catalogs.All()[1].YAML}
+		other, err := s.readCatalog(lost, ref)
+		if err != nil {
+			return err
+		}
+		s.cache.keepStored(ref, other, before)
+		if used, err := s.readCatalog(r, ref); err != nil || used != other {
+			t.Errorf("a catalog that was read on disk is read again (%v)", err)
+		}
+		s.cache.Lost()
+		if used, err := s.readCatalog(r, ref); err != nil || used == other {
+			t.Errorf("a catalog is used that may have been lost (%v)", err)
+		}
+		s.cache.keepStored(ref, other, before)
+		if used, err := s.readCatalog(r, ref); err != nil || used == other {
+			t.Errorf("a catalog is kept that was read before something was lost (%v)", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // uncommitted is a reader that sees another catalog under every name.
 type uncommitted struct {
 	store.Reader

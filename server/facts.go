@@ -52,10 +52,14 @@ func (f *facts) tenant(ctx context.Context, name string) (*tenant, error) {
 		return cached, nil
 	}
 	var t *tenant
+	lost := f.server.cache.lost.Load()
 	err := f.fill(ctx, func(r store.Reader) (err error) {
 		t, err = f.server.readTenant(r, name, f.now)
 		return err
-	}, func() { f.server.cache.tenants.fill(name, t, generation) })
+	}, func() {
+		f.server.cache.tenants.fill(name, t, generation)
+		f.server.cache.keepStored(t.Catalog, t.table.Catalog(), lost)
+	})
 	return t, err
 }
 
@@ -141,6 +145,9 @@ func (s *Server) readTenant(r store.Reader, name string, now time.Time) (*tenant
 
 // readCatalog reads a catalog, and compiles it unless that has been done lately.
 func (s *Server) readCatalog(r store.Reader, ref store.CatalogRef) (*policy.Catalog, error) {
+	if c, ok := s.cache.stored.GetIfPresent(ref); ok {
+		return c, nil
+	}
 	source, err := r.Catalog(ref)
 	if err != nil {
 		return nil, fmt.Errorf("catalog %s version %d: %w", ref.Name, ref.Version, err)
