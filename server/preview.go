@@ -90,70 +90,97 @@ func (p *planning) preview(ctx context.Context, r *usherv1.PreviewChangeRequest)
 
 // page makes one page: first what stands against the change, then its effects.
 func (v *preview) page(r *usherv1.PreviewChangeRequest) (*usherv1.PreviewChangeResponse, error) {
-	about := proto.Clone(r).(*usherv1.PreviewChangeRequest)
-	about.PageToken = ""
-	digest, err := digestOf(about)
+	at, err := v.place(r)
 	if err != nil {
 		return nil, err
 	}
-	filter := pageFilter("preview", v.tenant.ID, digest)
-	// A position is the number of the tenant's newest change, of the conflicts that have been
-	// shown, and the last subject that has been; nobodyShown if that was all who hold nothing.
-	position, err := filter.position(r.GetPageToken(), 3)
-	if err != nil {
-		return nil, err
-	}
-	chain, err := v.draft.Chain(v.tenant.ID)
-	if err != nil {
-		return nil, err
-	}
-	head := strconv.FormatUint(chain.Head.Revision, 10)
-	if r.GetPageToken() != "" && position[0] != head {
-		return nil, &changedError{about: "the tenant", at: store.Revision{Epoch: v.draft.Revision().Epoch, Number: chain.Head.Revision}}
-	}
-	shown, _ := strconv.Atoi(position[1]) // of our own making, as the filter shows
 	response := &usherv1.PreviewChangeResponse{Revision: v.draft.Revision().String(), Warnings: v.warnings}
-	token := func(conflicts int, subject string) string {
-		return filter.token(head, strconv.Itoa(conflicts), subject)
-	}
-	most := pageSize(r.GetPageSize())
-	n, bytes := shown, 0
-	if position[2] == "" {
-		n = 0
-	} else {
-		v.conflicts = func(func(*usherv1.Conflict, error) bool) {} // all have been shown
-	}
-	for conflict, err := range v.conflicts {
-		if err == nil {
-			err = v.ctx.Err()
-		}
-		if err != nil {
+	if at.subject == "" {
+		if err := v.addConflicts(response, at, pageSize(r.GetPageSize())); err != nil {
 			return nil, err
 		}
-		if n++; n <= shown {
-			continue
-		}
-		if len(response.Conflicts) == most {
-			response.NextPageToken = token(n-1, "")
-			break
-		}
-		response.Conflicts = append(response.Conflicts, conflict)
 	}
 	if r.GetPageToken() == "" {
 		if response.Counts, err = v.counts(); err != nil {
 			return nil, err
 		}
 	}
-	if response.NextPageToken != "" {
-		return response, nil
+	if response.NextPageToken == "" {
+		err = v.addEffects(response, at, pageSize(r.GetPageSize()))
 	}
-	last := position[2]
+	return response, err
+}
+
+// previewPlace is where a page of a preview begins.
+type previewPlace struct {
+	filter filter
+	head   string // the number of the tenant's newest change
+	// conflicts is how many have been shown, and subject the last that has been: nobodyShown
+	// if that was all who hold nothing, "" while conflicts are being shown.
+	conflicts int
+	subject   string
+}
+
+func (at previewPlace) token(conflicts int, subject string) string {
+	return at.filter.token(at.head, strconv.Itoa(conflicts), subject)
+}
+
+// place finds where the page begins, and refuses to go on if the tenant has changed since the
+// first one.
+func (v *preview) place(r *usherv1.PreviewChangeRequest) (at previewPlace, err error) {
+	about := proto.Clone(r).(*usherv1.PreviewChangeRequest)
+	about.PageToken = ""
+	digest, err := digestOf(about)
+	if err != nil {
+		return at, err
+	}
+	at.filter = pageFilter("preview", v.tenant.ID, digest)
+	position, err := at.filter.position(r.GetPageToken(), 3)
+	if err != nil {
+		return at, err
+	}
+	chain, err := v.draft.Chain(v.tenant.ID)
+	if err != nil {
+		return at, err
+	}
+	at.head = strconv.FormatUint(chain.Head.Revision, 10)
+	if r.GetPageToken() != "" && position[0] != at.head {
+		return at, &changedError{about: "the tenant", at: store.Revision{Epoch: v.draft.Revision().Epoch, Number: chain.Head.Revision}}
+	}
+	at.conflicts, _ = strconv.Atoi(position[1]) // of our own making, as the filter shows
+	at.subject = position[2]
+	return at, nil
+}
+
+func (v *preview) addConflicts(response *usherv1.PreviewChangeResponse, at previewPlace, most int) error {
+	n := 0
+	for conflict, err := range v.conflicts {
+		if err == nil {
+			err = v.ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if n++; n <= at.conflicts {
+			continue
+		}
+		if len(response.Conflicts) == most {
+			response.NextPageToken = at.token(n-1, "")
+			break
+		}
+		response.Conflicts = append(response.Conflicts, conflict)
+	}
+	return nil
+}
+
+func (v *preview) addEffects(response *usherv1.PreviewChangeResponse, at previewPlace, most int) error {
+	last, bytes := at.subject, 0
 	for effect, err := range v.effects(strings.TrimPrefix(last, nobodyShown), last == "") {
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(response.Effects) == most || bytes >= maxPageBytes {
-			response.NextPageToken = token(n, last)
+			response.NextPageToken = at.token(0, last)
 			break
 		}
 		last = cmp.Or(effect.subject, nobodyShown)
@@ -161,7 +188,7 @@ func (v *preview) page(r *usherv1.PreviewChangeRequest) (*usherv1.PreviewChangeR
 		bytes += proto.Size(m)
 		response.Effects = append(response.Effects, m)
 	}
-	return response, nil
+	return nil
 }
 
 const nobodyShown = "*"

@@ -293,8 +293,27 @@ func TestMaintainTrims(t *testing.T) {
 	if err := h.server.Maintain(t.Context(), server.Retention{Changes: 10 * day}); err != nil {
 		t.Fatal(err)
 	}
-	if kept := h.changes(t, "desk"); len(kept) != 1 {
+	if kept := h.changes(t, "desk"); len(kept) != 1 || kept[0].GetRecordCount() != 2 {
 		t.Errorf("a record of a trimming was trimmed: %v", kept)
 	}
 	h.wholeChains(t)
+}
+
+// TestUpdateTenantWithoutPrimary moves a tenant to a version that knows no primary
+// administrator: then nobody is it.
+func TestUpdateTenantWithoutPrimary(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.putCatalog(t, strings.Replace(deskCatalog(1, deskAgent), "{protected_role: boss}", "{protected_role: boss, has_primary: true}", 1))
+	h.putCatalog(t, deskCatalog(2, deskAgent))
+	created, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{
+		Tenant: "desk", Catalog: "desk", CatalogVersion: 1, FirstAdministrator: "user:root",
+	})
+	if err != nil || created.GetTenant().GetPrimaryAdministrator() != "user:root" {
+		t.Fatalf("got %v, %v", created, err)
+	}
+	moved, err := h.operator.UpdateTenant(t.Context(), &usherv1.UpdateTenantRequest{Tenant: "desk"})
+	if err != nil || moved.GetTenant().GetPrimaryAdministrator() != "" {
+		t.Errorf("got %v, %v", moved, err)
+	}
 }
