@@ -208,3 +208,21 @@ func TestCutOffWhileOpen(t *testing.T) {
 		t.Error("no damage was found: the test doesn't test")
 	}
 }
+
+// TestStuckFileGivesUpItsLock: a file whose bbolt keeps its lock for ever can be opened
+// again all the same, although it stays mapped.
+func TestStuckFileGivesUpItsLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usher.db")
+	s := open(t, path, Options{})
+	s.file.stuck = true
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -13,6 +13,7 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -146,7 +147,9 @@ func (f *file) close() error {
 	case f.DB != nil && !f.stuck:
 		return f.DB.Close()
 	case f.os != nil:
-		return f.os.Close()
+		// The mapping that DB leaves behind would keep the lock: it goes with the last
+		// reference to the open file, not with its descriptor.
+		return errors.Join(syscall.Flock(int(f.os.Fd()), syscall.LOCK_UN), f.os.Close())
 	}
 	return nil
 }
