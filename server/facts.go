@@ -156,7 +156,7 @@ func (s *Server) readCatalog(r store.Reader, ref store.CatalogRef) (*policy.Cata
 	if c, ok := s.cache.catalogs.GetIfPresent(digest); ok {
 		return c, nil
 	}
-	c, err := policy.Parse(fileName(ref), source)
+	c, err := policy.Parse(fileName(ref), source, nil)
 	if err != nil {
 		return nil, fmt.Errorf("stored catalog %s version %d is no longer valid: %v", ref.Name, ref.Version, err)
 	}

@@ -120,7 +120,7 @@ func (o operatorService) PutCatalog(ctx context.Context, r *usherv1.PutCatalogRe
 // putCatalog checks a catalog and stores it, unless it is there. It refuses if the
 // version is there with other content.
 func (s *Server) putCatalog(ctx context.Context, file string, yaml []byte) (*usherv1.PutCatalogResponse, error) {
-	catalog, err := policy.Parse(file, yaml)
+	catalog, err := policy.Parse(file, yaml, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (s *Server) putCatalog(ctx context.Context, file string, yaml []byte) (*ush
 			if bytes.Equal(stored, yaml) {
 				return nil, nil
 			}
-			old, err := policy.Parse(fileName(ref), stored)
+			old, err := policy.Parse(fileName(ref), stored, nil)
 			if err != nil || !proto.Equal(old.Message(), catalog.Message()) {
 				return nil, &immutableError{ref}
 			}

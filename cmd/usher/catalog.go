@@ -96,7 +96,7 @@ what to do about it.`,
 			if err != nil {
 				return err
 			}
-			catalog, err := policy.Parse(args[0], yaml)
+			catalog, err := policy.Parse(args[0], yaml, nil)
 			if err != nil {
 				return fmt.Errorf("the catalog has faults:\n%w", err)
 			}

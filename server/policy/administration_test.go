@@ -47,7 +47,7 @@ var shopNow = time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
 
 func parseShop(t testing.TB) *policy.Catalog {
 	t.Helper()
-	catalog, err := policy.Parse("shop.yaml", []byte(shop))
+	catalog, err := policy.Parse("shop.yaml", []byte(shop), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func allCatalogs(t testing.TB) []*policy.Catalog {
 	t.Helper()
 	all := []*policy.Catalog{parseShop(t)}
 	for _, source := range catalogs.All() {
-		catalog, err := policy.Parse(source.Name, source.YAML)
+		catalog, err := policy.Parse(source.Name, source.YAML, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ func builtIn(t testing.TB, name string) *policy.Catalog {
 	t.Helper()
 	for _, source := range catalogs.All() {
 		if source.Name == name+".yaml" {
-			catalog, err := policy.Parse(source.Name, source.YAML)
+			catalog, err := policy.Parse(source.Name, source.YAML, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -297,7 +297,7 @@ roles:
 			source += "      - {allow: ['ticket:edit'], reach: own}\n"
 		}
 	}
-	catalog, err := policy.Parse("small.yaml", []byte(source+"toggles: [{name: wide, starts_on: true}]\nadministration: {protected_role: boss}\n"))
+	catalog, err := policy.Parse("small.yaml", []byte(source+"toggles: [{name: wide, starts_on: true}]\nadministration: {protected_role: boss}\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -384,7 +384,7 @@ func TestCompareManyAttributes(t *testing.T) {
 	catalog := func(rules string) *policy.Catalog {
 		c, err := policy.Parse("many.yaml", []byte("name: many\nversion: 1\nscope_types: [team]\nholders: [user]\n"+
 			"resource_types:\n  - name: ticket\n    actions: [view]\n    attributes:\n"+declared+
-			"roles:\n  - name: boss\n    rules:\n      - {allow: ['role:grant'], reach: tenant}\n"+rules+"administration: {protected_role: boss}\n"))
+			"roles:\n  - name: boss\n    rules:\n      - {allow: ['role:grant'], reach: tenant}\n"+rules+"administration: {protected_role: boss}\n"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

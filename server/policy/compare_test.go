@@ -250,7 +250,7 @@ func TestCompareRandom(t *testing.T) {
 		var catalogs [2]*policy.Catalog
 		for i, source := range w.versions {
 			var err error
-			if catalogs[i], err = policy.Parse("random.yaml", []byte(source)); err != nil {
+			if catalogs[i], err = policy.Parse("random.yaml", []byte(source), nil); err != nil {
 				t.Fatalf("seed %d\n%v\n%s", seed, err, source)
 			}
 		}

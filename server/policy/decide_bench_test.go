@@ -117,7 +117,7 @@ func (d decideBench) compile(b testing.TB) (*policy.Table, []*policy.Holder) {
 		if source.Name != d.catalog {
 			continue
 		}
-		catalog, err := policy.Parse(source.Name, source.YAML)
+		catalog, err := policy.Parse(source.Name, source.YAML, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/usher-pdp/usher/gen/usher/catalog/v1"
+	"github.com/usher-pdp/usher/store"
 )
 
 // InvalidCatalogError says what is wrong with a catalog.
@@ -32,10 +33,14 @@ const (
 	maxFaultBytes = 1000
 )
 
+// Bases finds a catalog that another one extends. An error that it returns is the error of
+// Parse, as it is.
+type Bases func(store.CatalogRef) (*Catalog, error)
+
 // Parse reads a catalog in the YAML form of usher.catalog.v1.Catalog, checks it and
-// compiles it. The name of the file is for the errors, which are of type
-// *InvalidCatalogError.
-func Parse(file string, source []byte) (*Catalog, error) {
+// compiles it. It does not prove its statements; see Proofs. The name of the file is for the errors, which are of type
+// *InvalidCatalogError. A catalog that extends another one is refused where bases is nil.
+func Parse(file string, source []byte, bases Bases) (*Catalog, error) {
 	if !bytes.HasSuffix(source, []byte("\n")) {
 		// What is missing at the end is reported in the line behind it.
 		source = append(bytes.Clone(source), '\n')

@@ -153,7 +153,7 @@ var faultText = regexp.MustCompile(`(?s)^small\.yaml:(\d+:\d+) (.*)$`)
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	file := readFaults(t)
-	if _, err := policy.Parse("small.yaml", []byte(file.Base)); err != nil {
+	if _, err := policy.Parse("small.yaml", []byte(file.Base), nil); err != nil {
 		t.Fatalf("the base has a fault itself:\n%v", err)
 	}
 	for _, c := range file.Faults {
@@ -198,7 +198,7 @@ func (f found) compare(t *testing.T, text string) {
 func parseInTime(t testing.TB, file string, source []byte) (*policy.Catalog, error) {
 	t.Helper()
 	begin := time.Now()
-	catalog, err := policy.Parse(file, source)
+	catalog, err := policy.Parse(file, source, nil)
 	if d := time.Since(begin); d > 20*time.Second {
 		t.Errorf("it took %v", d)
 	}

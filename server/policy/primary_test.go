@@ -13,7 +13,7 @@ import (
 func parseExpertConnect(t testing.TB) *policy.Catalog {
 	t.Helper()
 	source := catalogs.All()[0]
-	catalog, err := policy.Parse(source.Name, source.YAML)
+	catalog, err := policy.Parse(source.Name, source.YAML, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 // it starts, and a toggle that the catalog does not have changes nothing.
 func TestLockedToggleIgnoresWhatIsStored(t *testing.T) {
 	for _, source := range catalogs.All() {
-		catalog, err := policy.Parse(source.Name, source.YAML)
+		catalog, err := policy.Parse(source.Name, source.YAML, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -74,6 +75,312 @@ func (x Detail) Number() protoreflect.EnumNumber {
 // Deprecated: Use Detail.Descriptor instead.
 func (Detail) EnumDescriptor() ([]byte, []int) {
 	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{0}
+}
+
+// Audience is who reads an explanation.
+type Audience int32
+
+const (
+	// The same as AUDIENCE_END_USER.
+	Audience_AUDIENCE_UNSPECIFIED Audience = 0
+	// The subject itself, or anybody. The answer names no other person, and no scopes but
+	// those in the request and those in which the subject and its groups hold roles.
+	Audience_AUDIENCE_END_USER Audience = 1
+	// Somebody who may know who holds which role. Remedies name persons who may bring them about.
+	Audience_AUDIENCE_ADMINISTRATOR Audience = 2
+)
+
+// Enum value maps for Audience.
+var (
+	Audience_name = map[int32]string{
+		0: "AUDIENCE_UNSPECIFIED",
+		1: "AUDIENCE_END_USER",
+		2: "AUDIENCE_ADMINISTRATOR",
+	}
+	Audience_value = map[string]int32{
+		"AUDIENCE_UNSPECIFIED":   0,
+		"AUDIENCE_END_USER":      1,
+		"AUDIENCE_ADMINISTRATOR": 2,
+	}
+)
+
+func (x Audience) Enum() *Audience {
+	p := new(Audience)
+	*p = x
+	return p
+}
+
+func (x Audience) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Audience) Descriptor() protoreflect.EnumDescriptor {
+	return file_usher_v1_decision_service_proto_enumTypes[1].Descriptor()
+}
+
+func (Audience) Type() protoreflect.EnumType {
+	return &file_usher_v1_decision_service_proto_enumTypes[1]
+}
+
+func (x Audience) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Audience.Descriptor instead.
+func (Audience) EnumDescriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{1}
+}
+
+// RuleEffect is what a rule does where it matches.
+type RuleEffect int32
+
+const (
+	// Never sent.
+	RuleEffect_RULE_EFFECT_UNSPECIFIED RuleEffect = 0
+	// It allows.
+	RuleEffect_RULE_EFFECT_ALLOW RuleEffect = 1
+	// It forbids, whatever others allow.
+	RuleEffect_RULE_EFFECT_FORBID RuleEffect = 2
+)
+
+// Enum value maps for RuleEffect.
+var (
+	RuleEffect_name = map[int32]string{
+		0: "RULE_EFFECT_UNSPECIFIED",
+		1: "RULE_EFFECT_ALLOW",
+		2: "RULE_EFFECT_FORBID",
+	}
+	RuleEffect_value = map[string]int32{
+		"RULE_EFFECT_UNSPECIFIED": 0,
+		"RULE_EFFECT_ALLOW":       1,
+		"RULE_EFFECT_FORBID":      2,
+	}
+)
+
+func (x RuleEffect) Enum() *RuleEffect {
+	p := new(RuleEffect)
+	*p = x
+	return p
+}
+
+func (x RuleEffect) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RuleEffect) Descriptor() protoreflect.EnumDescriptor {
+	return file_usher_v1_decision_service_proto_enumTypes[2].Descriptor()
+}
+
+func (RuleEffect) Type() protoreflect.EnumType {
+	return &file_usher_v1_decision_service_proto_enumTypes[2]
+}
+
+func (x RuleEffect) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RuleEffect.Descriptor instead.
+func (RuleEffect) EnumDescriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{2}
+}
+
+// RuleResult is how a rule came out: the first test that it failed, if any.
+type RuleResult int32
+
+const (
+	// Never sent.
+	RuleResult_RULE_RESULT_UNSPECIFIED RuleResult = 0
+	// It matches.
+	RuleResult_RULE_RESULT_MATCHES RuleResult = 1
+	// The resource is out of its reach.
+	RuleResult_RULE_RESULT_OUT_OF_REACH RuleResult = 2
+	// Its condition is false.
+	RuleResult_RULE_RESULT_CONDITION_FALSE RuleResult = 3
+	// Its condition can't be decided, because an attribute is missing. A forbid rule matches then,
+	// if its toggle lets it, and that is RULE_RESULT_MATCHES.
+	RuleResult_RULE_RESULT_UNDECIDED RuleResult = 4
+	// Its toggle stands the other way.
+	RuleResult_RULE_RESULT_TOGGLE RuleResult = 5
+	// The role is held, but not in force: it has not started, or has ended.
+	RuleResult_RULE_RESULT_NOT_ACTIVE RuleResult = 6
+)
+
+// Enum value maps for RuleResult.
+var (
+	RuleResult_name = map[int32]string{
+		0: "RULE_RESULT_UNSPECIFIED",
+		1: "RULE_RESULT_MATCHES",
+		2: "RULE_RESULT_OUT_OF_REACH",
+		3: "RULE_RESULT_CONDITION_FALSE",
+		4: "RULE_RESULT_UNDECIDED",
+		5: "RULE_RESULT_TOGGLE",
+		6: "RULE_RESULT_NOT_ACTIVE",
+	}
+	RuleResult_value = map[string]int32{
+		"RULE_RESULT_UNSPECIFIED":     0,
+		"RULE_RESULT_MATCHES":         1,
+		"RULE_RESULT_OUT_OF_REACH":    2,
+		"RULE_RESULT_CONDITION_FALSE": 3,
+		"RULE_RESULT_UNDECIDED":       4,
+		"RULE_RESULT_TOGGLE":          5,
+		"RULE_RESULT_NOT_ACTIVE":      6,
+	}
+)
+
+func (x RuleResult) Enum() *RuleResult {
+	p := new(RuleResult)
+	*p = x
+	return p
+}
+
+func (x RuleResult) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RuleResult) Descriptor() protoreflect.EnumDescriptor {
+	return file_usher_v1_decision_service_proto_enumTypes[3].Descriptor()
+}
+
+func (RuleResult) Type() protoreflect.EnumType {
+	return &file_usher_v1_decision_service_proto_enumTypes[3]
+}
+
+func (x RuleResult) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RuleResult.Descriptor instead.
+func (RuleResult) EnumDescriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{3}
+}
+
+// Possibility is whether an action can be allowed by the roles that are held, now or as
+// scheduled.
+type Possibility int32
+
+const (
+	// Never sent.
+	Possibility_POSSIBILITY_UNSPECIFIED Possibility = 0
+	// It is allowed.
+	Possibility_POSSIBILITY_NOW Possibility = 1
+	// It would be allowed for some other state of the toggles, scopes, owner or attributes of the
+	// resource, or once a role starts: show the button, disabled.
+	Possibility_POSSIBILITY_WITH_CHANGE Possibility = 2
+	// Whatever changes about toggles and resource, the roles that are held do not give it: hide
+	// the button.
+	Possibility_POSSIBILITY_NEVER Possibility = 3
+)
+
+// Enum value maps for Possibility.
+var (
+	Possibility_name = map[int32]string{
+		0: "POSSIBILITY_UNSPECIFIED",
+		1: "POSSIBILITY_NOW",
+		2: "POSSIBILITY_WITH_CHANGE",
+		3: "POSSIBILITY_NEVER",
+	}
+	Possibility_value = map[string]int32{
+		"POSSIBILITY_UNSPECIFIED": 0,
+		"POSSIBILITY_NOW":         1,
+		"POSSIBILITY_WITH_CHANGE": 2,
+		"POSSIBILITY_NEVER":       3,
+	}
+)
+
+func (x Possibility) Enum() *Possibility {
+	p := new(Possibility)
+	*p = x
+	return p
+}
+
+func (x Possibility) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Possibility) Descriptor() protoreflect.EnumDescriptor {
+	return file_usher_v1_decision_service_proto_enumTypes[4].Descriptor()
+}
+
+func (Possibility) Type() protoreflect.EnumType {
+	return &file_usher_v1_decision_service_proto_enumTypes[4]
+}
+
+func (x Possibility) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Possibility.Descriptor instead.
+func (Possibility) EnumDescriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{4}
+}
+
+// ComparisonOperator is how two values are compared. Texts are compared by their bytes.
+type ComparisonOperator int32
+
+const (
+	// Never sent.
+	ComparisonOperator_COMPARISON_OPERATOR_UNSPECIFIED ComparisonOperator = 0
+	// ==
+	ComparisonOperator_COMPARISON_OPERATOR_EQUAL ComparisonOperator = 1
+	// !=
+	ComparisonOperator_COMPARISON_OPERATOR_NOT_EQUAL ComparisonOperator = 2
+	// <
+	ComparisonOperator_COMPARISON_OPERATOR_LESS ComparisonOperator = 3
+	// <=
+	ComparisonOperator_COMPARISON_OPERATOR_LESS_OR_EQUAL ComparisonOperator = 4
+	// >
+	ComparisonOperator_COMPARISON_OPERATOR_GREATER ComparisonOperator = 5
+	// >=
+	ComparisonOperator_COMPARISON_OPERATOR_GREATER_OR_EQUAL ComparisonOperator = 6
+)
+
+// Enum value maps for ComparisonOperator.
+var (
+	ComparisonOperator_name = map[int32]string{
+		0: "COMPARISON_OPERATOR_UNSPECIFIED",
+		1: "COMPARISON_OPERATOR_EQUAL",
+		2: "COMPARISON_OPERATOR_NOT_EQUAL",
+		3: "COMPARISON_OPERATOR_LESS",
+		4: "COMPARISON_OPERATOR_LESS_OR_EQUAL",
+		5: "COMPARISON_OPERATOR_GREATER",
+		6: "COMPARISON_OPERATOR_GREATER_OR_EQUAL",
+	}
+	ComparisonOperator_value = map[string]int32{
+		"COMPARISON_OPERATOR_UNSPECIFIED":      0,
+		"COMPARISON_OPERATOR_EQUAL":            1,
+		"COMPARISON_OPERATOR_NOT_EQUAL":        2,
+		"COMPARISON_OPERATOR_LESS":             3,
+		"COMPARISON_OPERATOR_LESS_OR_EQUAL":    4,
+		"COMPARISON_OPERATOR_GREATER":          5,
+		"COMPARISON_OPERATOR_GREATER_OR_EQUAL": 6,
+	}
+)
+
+func (x ComparisonOperator) Enum() *ComparisonOperator {
+	p := new(ComparisonOperator)
+	*p = x
+	return p
+}
+
+func (x ComparisonOperator) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ComparisonOperator) Descriptor() protoreflect.EnumDescriptor {
+	return file_usher_v1_decision_service_proto_enumTypes[5].Descriptor()
+}
+
+func (ComparisonOperator) Type() protoreflect.EnumType {
+	return &file_usher_v1_decision_service_proto_enumTypes[5]
+}
+
+func (x ComparisonOperator) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ComparisonOperator.Descriptor instead.
+func (ComparisonOperator) EnumDescriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{5}
 }
 
 // CheckRequest is one question.
@@ -585,11 +892,1900 @@ func (x *ItemError) GetDescription() string {
 	return ""
 }
 
+// ExplainRequest is one question, and for whom the answer is.
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question.
+	Check *CheckRequest `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	// The language of the texts, a BCP 47 tag such as "de-CH". Words that there are not in it
+	// are in its parent languages, or in English. Empty: English.
+	Locale string `protobuf:"bytes,2,opt,name=locale,proto3" json:"locale,omitempty"`
+	// The moment at which it is asked: the assignments, toggles and catalog of then. Remedies are
+	// not given for the past. Unset: now.
+	AsOf *AsOf `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// Who reads the answer.
+	Audience      Audience `protobuf:"varint,4,opt,name=audience,proto3,enum=usher.v1.Audience" json:"audience,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ExplainRequest) GetCheck() *CheckRequest {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetAsOf() *AsOf {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetAudience() Audience {
+	if x != nil {
+		return x.Audience
+	}
+	return Audience_AUDIENCE_UNSPECIFIED
+}
+
+// ExplainResponse is an answer and why it is so.
+type ExplainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The answer, as Check's.
+	Answer *CheckResponse `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	// The rules that were looked at, in the order of roles and rules in the catalog: all
+	// rules about the permission of all roles that the subject and its groups hold, whether or not
+	// these are in force.
+	Rules []*RuleOutcome `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	// The language of the texts (BCP 47 tag).
+	Locale string `protobuf:"bytes,3,opt,name=locale,proto3" json:"locale,omitempty"`
+	// The answer and its reason in words for an end user.
+	Text string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	// What would turn a deny into an allow. If one change is enough, these are the single
+	// changes; else pairs; none if no two changes are. A change that gives more than another one
+	// that is listed is not listed. Empty for an allow and for the past.
+	Remedies      []*Remediation `protobuf:"bytes,5,rep,name=remedies,proto3" json:"remedies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ExplainResponse) GetAnswer() *CheckResponse {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetRules() []*RuleOutcome {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetRemedies() []*Remediation {
+	if x != nil {
+		return x.Remedies
+	}
+	return nil
+}
+
+// RuleOutcome is how one rule came out for one role that is held.
+type RuleOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// Who holds it: the subject, or one of its groups.
+	Holder string `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
+	// Where it is held: scopes, or "" for the tenant. Up to 20; `scope_count` is of all.
+	Scopes []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// In how many places it is held.
+	ScopeCount int32 `protobuf:"varint,4,opt,name=scope_count,json=scopeCount,proto3" json:"scope_count,omitempty"`
+	// Whether the rule forbids. Otherwise it allows.
+	Effect RuleEffect `protobuf:"varint,5,opt,name=effect,proto3,enum=usher.v1.RuleEffect" json:"effect,omitempty"`
+	// The reach of the rule, as the catalog has it ("tenant", "assigned", "own", "any queue").
+	Reach string `protobuf:"bytes,6,opt,name=reach,proto3" json:"reach,omitempty"`
+	// A further reach that it has as the toggles stand; empty: none.
+	WidenedReach string `protobuf:"bytes,7,opt,name=widened_reach,json=widenedReach,proto3" json:"widened_reach,omitempty"`
+	// The condition of the rule; empty: none.
+	Condition string `protobuf:"bytes,8,opt,name=condition,proto3" json:"condition,omitempty"`
+	// The toggle of the rule; empty: none.
+	Toggle string `protobuf:"bytes,9,opt,name=toggle,proto3" json:"toggle,omitempty"`
+	// The state in which that toggle lets the rule hold.
+	ToggleWanted ToggleState `protobuf:"varint,10,opt,name=toggle_wanted,json=toggleWanted,proto3,enum=usher.v1.ToggleState" json:"toggle_wanted,omitempty"`
+	// How it came out.
+	Result RuleResult `protobuf:"varint,11,opt,name=result,proto3,enum=usher.v1.RuleResult" json:"result,omitempty"`
+	// For RULE_RESULT_UNDECIDED: the first attribute that is missing.
+	Attribute     string `protobuf:"bytes,12,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleOutcome) Reset() {
+	*x = RuleOutcome{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleOutcome) ProtoMessage() {}
+
+func (x *RuleOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleOutcome.ProtoReflect.Descriptor instead.
+func (*RuleOutcome) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RuleOutcome) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RuleOutcome) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *RuleOutcome) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *RuleOutcome) GetScopeCount() int32 {
+	if x != nil {
+		return x.ScopeCount
+	}
+	return 0
+}
+
+func (x *RuleOutcome) GetEffect() RuleEffect {
+	if x != nil {
+		return x.Effect
+	}
+	return RuleEffect_RULE_EFFECT_UNSPECIFIED
+}
+
+func (x *RuleOutcome) GetReach() string {
+	if x != nil {
+		return x.Reach
+	}
+	return ""
+}
+
+func (x *RuleOutcome) GetWidenedReach() string {
+	if x != nil {
+		return x.WidenedReach
+	}
+	return ""
+}
+
+func (x *RuleOutcome) GetCondition() string {
+	if x != nil {
+		return x.Condition
+	}
+	return ""
+}
+
+func (x *RuleOutcome) GetToggle() string {
+	if x != nil {
+		return x.Toggle
+	}
+	return ""
+}
+
+func (x *RuleOutcome) GetToggleWanted() ToggleState {
+	if x != nil {
+		return x.ToggleWanted
+	}
+	return ToggleState_TOGGLE_STATE_UNSPECIFIED
+}
+
+func (x *RuleOutcome) GetResult() RuleResult {
+	if x != nil {
+		return x.Result
+	}
+	return RuleResult_RULE_RESULT_UNSPECIFIED
+}
+
+func (x *RuleOutcome) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+// Remediation is a way to turn a deny into an allow: all of its steps, in their order.
+type Remediation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What has to be done, one step or two.
+	Steps []*RemediationStep `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	// All of it in words for an end user.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Remediation) Reset() {
+	*x = Remediation{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Remediation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Remediation) ProtoMessage() {}
+
+func (x *Remediation) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Remediation.ProtoReflect.Descriptor instead.
+func (*Remediation) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Remediation) GetSteps() []*RemediationStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Remediation) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// RemediationStep is one change.
+type RemediationStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What has to change.
+	//
+	// Types that are valid to be assigned to Step:
+	//
+	//	*RemediationStep_Act
+	//	*RemediationStep_Resource
+	Step isRemediationStep_Step `protobuf_oneof:"step"`
+	// Who may do the act. Unset for a change of the resource.
+	By *Performers `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	// The step in words for an end user.
+	Text          string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemediationStep) Reset() {
+	*x = RemediationStep{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemediationStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemediationStep) ProtoMessage() {}
+
+func (x *RemediationStep) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemediationStep.ProtoReflect.Descriptor instead.
+func (*RemediationStep) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RemediationStep) GetStep() isRemediationStep_Step {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *RemediationStep) GetAct() *Act {
+	if x != nil {
+		if x, ok := x.Step.(*RemediationStep_Act); ok {
+			return x.Act
+		}
+	}
+	return nil
+}
+
+func (x *RemediationStep) GetResource() *ResourceChange {
+	if x != nil {
+		if x, ok := x.Step.(*RemediationStep_Resource); ok {
+			return x.Resource
+		}
+	}
+	return nil
+}
+
+func (x *RemediationStep) GetBy() *Performers {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *RemediationStep) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type isRemediationStep_Step interface {
+	isRemediationStep_Step()
+}
+
+type RemediationStep_Act struct {
+	// An administrative act, ready for BatchWrite.
+	Act *Act `protobuf:"bytes,1,opt,name=act,proto3,oneof"`
+}
+
+type RemediationStep_Resource struct {
+	// Something about the resource, which is up to the service that owns it.
+	Resource *ResourceChange `protobuf:"bytes,2,opt,name=resource,proto3,oneof"`
+}
+
+func (*RemediationStep_Act) isRemediationStep_Step() {}
+
+func (*RemediationStep_Resource) isRemediationStep_Step() {}
+
+// ResourceChange is attributes that a resource would have to have.
+type ResourceChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attributes that have to be other than they are, with values that will do. Null: the
+	// attribute has to be missing.
+	Attributes    *structpb.Struct `protobuf:"bytes,1,opt,name=attributes,proto3" json:"attributes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResourceChange) Reset() {
+	*x = ResourceChange{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResourceChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResourceChange) ProtoMessage() {}
+
+func (x *ResourceChange) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResourceChange.ProtoReflect.Descriptor instead.
+func (*ResourceChange) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ResourceChange) GetAttributes() *structpb.Struct {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+// Performers are those who may do an act now, on their own behalf.
+type Performers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Roles by which somebody may, in the order of the catalog. Empty: nobody in the tenant may.
+	Roles []string `protobuf:"bytes,1,rep,name=roles,proto3" json:"roles,omitempty"`
+	// Up to 10 of the subjects and groups who may, in byte order. Only for AUDIENCE_ADMINISTRATOR.
+	Subjects []string `protobuf:"bytes,2,rep,name=subjects,proto3" json:"subjects,omitempty"`
+	// Whether there may be more of them than are named.
+	MoreSubjects bool `protobuf:"varint,3,opt,name=more_subjects,json=moreSubjects,proto3" json:"more_subjects,omitempty"`
+	// Whether it takes the operator, as nobody in the tenant may.
+	Operator      bool `protobuf:"varint,4,opt,name=operator,proto3" json:"operator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Performers) Reset() {
+	*x = Performers{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Performers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Performers) ProtoMessage() {}
+
+func (x *Performers) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Performers.ProtoReflect.Descriptor instead.
+func (*Performers) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Performers) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Performers) GetSubjects() []string {
+	if x != nil {
+		return x.Subjects
+	}
+	return nil
+}
+
+func (x *Performers) GetMoreSubjects() bool {
+	if x != nil {
+		return x.MoreSubjects
+	}
+	return false
+}
+
+func (x *Performers) GetOperator() bool {
+	if x != nil {
+		return x.Operator
+	}
+	return false
+}
+
+// ListActionsRequest asks what a subject may do on a resource.
+type ListActionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant in which it is asked.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Who asks, `type:id`. Up to 256 bytes.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The groups that the subject is a member of. Up to 100.
+	Groups []string `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
+	// What is acted upon.
+	Resource *Resource `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
+	// Whether the actions that the subject may not do are answered too.
+	IncludeDenied bool `protobuf:"varint,5,opt,name=include_denied,json=includeDenied,proto3" json:"include_denied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActionsRequest) Reset() {
+	*x = ListActionsRequest{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActionsRequest) ProtoMessage() {}
+
+func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActionsRequest.ProtoReflect.Descriptor instead.
+func (*ListActionsRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListActionsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListActionsRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ListActionsRequest) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ListActionsRequest) GetResource() *Resource {
+	if x != nil {
+		return x.Resource
+	}
+	return nil
+}
+
+func (x *ListActionsRequest) GetIncludeDenied() bool {
+	if x != nil {
+		return x.IncludeDenied
+	}
+	return false
+}
+
+// ListActionsResponse has the actions of the resource's type.
+type ListActionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The actions in byte order: those that are allowed, or all if that was asked for.
+	Actions []*ListedAction `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
+	// The revision of the data that was decided on.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The next instant at which an assignment that was looked at starts or ends. Unset: none
+	// does.
+	RecheckBy     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=recheck_by,json=recheckBy,proto3" json:"recheck_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListActionsResponse) Reset() {
+	*x = ListActionsResponse{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListActionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListActionsResponse) ProtoMessage() {}
+
+func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListActionsResponse.ProtoReflect.Descriptor instead.
+func (*ListActionsResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListActionsResponse) GetActions() []*ListedAction {
+	if x != nil {
+		return x.Actions
+	}
+	return nil
+}
+
+func (x *ListActionsResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *ListActionsResponse) GetRecheckBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecheckBy
+	}
+	return nil
+}
+
+// ListedAction is an action and whether the subject may do it.
+type ListedAction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The action, such as "view".
+	Action string `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
+	// Whether the subject may.
+	Decision Decision `protobuf:"varint,2,opt,name=decision,proto3,enum=usher.v1.Decision" json:"decision,omitempty"`
+	// Why. Of a deny that is possible it says with what: the toggle, the scope, the condition.
+	Reason *Reason `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Whether it could become possible without another role.
+	Possibility   Possibility `protobuf:"varint,4,opt,name=possibility,proto3,enum=usher.v1.Possibility" json:"possibility,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListedAction) Reset() {
+	*x = ListedAction{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListedAction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListedAction) ProtoMessage() {}
+
+func (x *ListedAction) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListedAction.ProtoReflect.Descriptor instead.
+func (*ListedAction) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListedAction) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ListedAction) GetDecision() Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return Decision_DECISION_UNSPECIFIED
+}
+
+func (x *ListedAction) GetReason() *Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *ListedAction) GetPossibility() Possibility {
+	if x != nil {
+		return x.Possibility
+	}
+	return Possibility_POSSIBILITY_UNSPECIFIED
+}
+
+// ListScopesRequest asks for a filter.
+type ListScopesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant in which it is asked.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Who asks, `type:id`. Up to 256 bytes.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The groups that the subject is a member of. Up to 100.
+	Groups []string `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
+	// An action that the catalog has for the type of resource, such as "view".
+	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
+	// The type of the resources, such as "ticket".
+	ResourceType string `protobuf:"bytes,5,opt,name=resource_type,json=resourceType,proto3" json:"resource_type,omitempty"`
+	// How many scopes to answer at most, up to 10,000. 0: 10,000.
+	PageSize int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before; the rest of the request has to be the same.
+	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListScopesRequest) Reset() {
+	*x = ListScopesRequest{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListScopesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListScopesRequest) ProtoMessage() {}
+
+func (x *ListScopesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListScopesRequest.ProtoReflect.Descriptor instead.
+func (*ListScopesRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListScopesRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListScopesRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ListScopesRequest) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ListScopesRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ListScopesRequest) GetResourceType() string {
+	if x != nil {
+		return x.ResourceType
+	}
+	return ""
+}
+
+func (x *ListScopesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListScopesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListScopesResponse is a filter: a resource is allowed if and only if some alternative of
+// `allow` matches it and none of `forbid` does. No alternatives in `allow` mean none is allowed.
+type ListScopesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is allowed.
+	Allow []*Alternative `protobuf:"bytes,1,rep,name=allow,proto3" json:"allow,omitempty"`
+	// What is forbidden.
+	Forbid []*Alternative `protobuf:"bytes,2,rep,name=forbid,proto3" json:"forbid,omitempty"`
+	// The revision of the data that this was made from.
+	Revision string `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The next instant at which an assignment that was looked at starts or ends: ask again then.
+	// Unset: none does.
+	RecheckBy *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=recheck_by,json=recheckBy,proto3" json:"recheck_by,omitempty"`
+	// Where to go on. Empty: this was all. The filter is that of all pages together; none of them
+	// may be used without the others. If the answer changes between two pages, the next one is
+	// ABORTED `CHANGED_MEANWHILE`: begin again.
+	NextPageToken string `protobuf:"bytes,5,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListScopesResponse) Reset() {
+	*x = ListScopesResponse{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListScopesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListScopesResponse) ProtoMessage() {}
+
+func (x *ListScopesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListScopesResponse.ProtoReflect.Descriptor instead.
+func (*ListScopesResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListScopesResponse) GetAllow() []*Alternative {
+	if x != nil {
+		return x.Allow
+	}
+	return nil
+}
+
+func (x *ListScopesResponse) GetForbid() []*Alternative {
+	if x != nil {
+		return x.Forbid
+	}
+	return nil
+}
+
+func (x *ListScopesResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *ListScopesResponse) GetRecheckBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecheckBy
+	}
+	return nil
+}
+
+func (x *ListScopesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Alternative covers resources. It matches one that is in its reach, lies in one of the
+// scopes `limited_to` if there are any, and meets its condition if there is one.
+type Alternative struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which resources it reaches. Unset: none.
+	//
+	// Types that are valid to be assigned to Reach:
+	//
+	//	*Alternative_Tenant
+	//	*Alternative_Scopes
+	//	*Alternative_AnyScopeOfType
+	//	*Alternative_Own
+	Reach isAlternative_Reach `protobuf_oneof:"reach"`
+	// It matches only what lies in one of these scopes. For resources of the types `role` and
+	// `toggle`, whose administration is limited to the scopes of the assignment.
+	LimitedTo []string `protobuf:"bytes,5,rep,name=limited_to,json=limitedTo,proto3" json:"limited_to,omitempty"`
+	// The condition. Unset: none. In `allow` it is met if it is true, in `forbid` if it is true
+	// or undecided.
+	Condition     *Condition `protobuf:"bytes,6,opt,name=condition,proto3" json:"condition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alternative) Reset() {
+	*x = Alternative{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alternative) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alternative) ProtoMessage() {}
+
+func (x *Alternative) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alternative.ProtoReflect.Descriptor instead.
+func (*Alternative) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Alternative) GetReach() isAlternative_Reach {
+	if x != nil {
+		return x.Reach
+	}
+	return nil
+}
+
+func (x *Alternative) GetTenant() bool {
+	if x != nil {
+		if x, ok := x.Reach.(*Alternative_Tenant); ok {
+			return x.Tenant
+		}
+	}
+	return false
+}
+
+func (x *Alternative) GetScopes() *ScopeList {
+	if x != nil {
+		if x, ok := x.Reach.(*Alternative_Scopes); ok {
+			return x.Scopes
+		}
+	}
+	return nil
+}
+
+func (x *Alternative) GetAnyScopeOfType() string {
+	if x != nil {
+		if x, ok := x.Reach.(*Alternative_AnyScopeOfType); ok {
+			return x.AnyScopeOfType
+		}
+	}
+	return ""
+}
+
+func (x *Alternative) GetOwn() bool {
+	if x != nil {
+		if x, ok := x.Reach.(*Alternative_Own); ok {
+			return x.Own
+		}
+	}
+	return false
+}
+
+func (x *Alternative) GetLimitedTo() []string {
+	if x != nil {
+		return x.LimitedTo
+	}
+	return nil
+}
+
+func (x *Alternative) GetCondition() *Condition {
+	if x != nil {
+		return x.Condition
+	}
+	return nil
+}
+
+type isAlternative_Reach interface {
+	isAlternative_Reach()
+}
+
+type Alternative_Tenant struct {
+	// All of the tenant. Always true.
+	Tenant bool `protobuf:"varint,1,opt,name=tenant,proto3,oneof"`
+}
+
+type Alternative_Scopes struct {
+	// Those that lie in one of these scopes.
+	Scopes *ScopeList `protobuf:"bytes,2,opt,name=scopes,proto3,oneof"`
+}
+
+type Alternative_AnyScopeOfType struct {
+	// Those that lie in some scope of this type.
+	AnyScopeOfType string `protobuf:"bytes,3,opt,name=any_scope_of_type,json=anyScopeOfType,proto3,oneof"`
+}
+
+type Alternative_Own struct {
+	// Those whose owner is the subject. Always true.
+	Own bool `protobuf:"varint,4,opt,name=own,proto3,oneof"`
+}
+
+func (*Alternative_Tenant) isAlternative_Reach() {}
+
+func (*Alternative_Scopes) isAlternative_Reach() {}
+
+func (*Alternative_AnyScopeOfType) isAlternative_Reach() {}
+
+func (*Alternative_Own) isAlternative_Reach() {}
+
+// ScopeList is scopes in byte order.
+type ScopeList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The scopes, each `type:id`.
+	Scopes        []string `protobuf:"bytes,1,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScopeList) Reset() {
+	*x = ScopeList{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScopeList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScopeList) ProtoMessage() {}
+
+func (x *ScopeList) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScopeList.ProtoReflect.Descriptor instead.
+func (*ScopeList) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ScopeList) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+// Condition is a condition of the catalog, as text and as a tree. Its logic has three values: a
+// comparison with an attribute that is missing, or not of its declared type, is undecided, as
+// one with NULL is in SQL.
+type Condition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The condition as the catalog has it, in CEL.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// The same as a tree.
+	Expression    *Expression `protobuf:"bytes,2,opt,name=expression,proto3" json:"expression,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Condition) Reset() {
+	*x = Condition{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Condition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Condition) ProtoMessage() {}
+
+func (x *Condition) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Condition.ProtoReflect.Descriptor instead.
+func (*Condition) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Condition) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Condition) GetExpression() *Expression {
+	if x != nil {
+		return x.Expression
+	}
+	return nil
+}
+
+// Expression is a node of a condition.
+type Expression struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is.
+	//
+	// Types that are valid to be assigned to Node:
+	//
+	//	*Expression_And
+	//	*Expression_Or
+	//	*Expression_Not
+	//	*Expression_Has
+	//	*Expression_Compare
+	//	*Expression_In
+	//	*Expression_Contains
+	//	*Expression_Constant
+	Node          isExpression_Node `protobuf_oneof:"node"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expression) Reset() {
+	*x = Expression{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expression) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expression) ProtoMessage() {}
+
+func (x *Expression) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expression.ProtoReflect.Descriptor instead.
+func (*Expression) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Expression) GetNode() isExpression_Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Expression) GetAnd() *Expressions {
+	if x != nil {
+		if x, ok := x.Node.(*Expression_And); ok {
+			return x.And
+		}
+	}
+	return nil
+}
+
+func (x *Expression) GetOr() *Expressions {
+	if x != nil {
+		if x, ok := x.Node.(*Expression_Or); ok {
+			return x.Or
+		}
+	}
+	return nil
+}
+
+func (x *Expression) GetNot() *Expression {
+	if x != nil {
+		if x, ok := x.Node.(*Expression_Not); ok {
+			return x.Not
+		}
+	}
+	return nil
+}
+
+func (x *Expression) GetHas() string {
+	if x != nil {
+		if x, ok := x.Node.(*Expression_Has); ok {
+			return x.Has
+		}
+	}
+	return ""
+}
+
+func (x *Expression) GetCompare() *Comparison {
+	if x != nil {
+		if x, ok := x.Node.(*Expression_Compare); ok {
+			return x.Compare
+		}
+	}
+	return nil
+}
+
+func (x *Expression) GetIn() *Membership {
+	if x != nil {
+		if x, ok := x.Node.(*Expression_In); ok {
+			return x.In
+		}
+	}
+	return nil
+}
+
+func (x *Expression) GetContains() *Containment {
+	if x != nil {
+		if x, ok := x.Node.(*Expression_Contains); ok {
+			return x.Contains
+		}
+	}
+	return nil
+}
+
+func (x *Expression) GetConstant() bool {
+	if x != nil {
+		if x, ok := x.Node.(*Expression_Constant); ok {
+			return x.Constant
+		}
+	}
+	return false
+}
+
+type isExpression_Node interface {
+	isExpression_Node()
+}
+
+type Expression_And struct {
+	// All are true.
+	And *Expressions `protobuf:"bytes,1,opt,name=and,proto3,oneof"`
+}
+
+type Expression_Or struct {
+	// At least one is true.
+	Or *Expressions `protobuf:"bytes,2,opt,name=or,proto3,oneof"`
+}
+
+type Expression_Not struct {
+	// It is not true. What is undecided stays undecided.
+	Not *Expression `protobuf:"bytes,3,opt,name=not,proto3,oneof"`
+}
+
+type Expression_Has struct {
+	// The attribute of that name is there, and of its declared type.
+	Has string `protobuf:"bytes,4,opt,name=has,proto3,oneof"`
+}
+
+type Expression_Compare struct {
+	// An attribute is compared with a constant.
+	Compare *Comparison `protobuf:"bytes,5,opt,name=compare,proto3,oneof"`
+}
+
+type Expression_In struct {
+	// An attribute is one of some constants.
+	In *Membership `protobuf:"bytes,6,opt,name=in,proto3,oneof"`
+}
+
+type Expression_Contains struct {
+	// An attribute that is a list contains a text.
+	Contains *Containment `protobuf:"bytes,7,opt,name=contains,proto3,oneof"`
+}
+
+type Expression_Constant struct {
+	// A constant.
+	Constant bool `protobuf:"varint,8,opt,name=constant,proto3,oneof"`
+}
+
+func (*Expression_And) isExpression_Node() {}
+
+func (*Expression_Or) isExpression_Node() {}
+
+func (*Expression_Not) isExpression_Node() {}
+
+func (*Expression_Has) isExpression_Node() {}
+
+func (*Expression_Compare) isExpression_Node() {}
+
+func (*Expression_In) isExpression_Node() {}
+
+func (*Expression_Contains) isExpression_Node() {}
+
+func (*Expression_Constant) isExpression_Node() {}
+
+// Expressions are several of them.
+type Expressions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// They, in the order of the text.
+	Expressions   []*Expression `protobuf:"bytes,1,rep,name=expressions,proto3" json:"expressions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expressions) Reset() {
+	*x = Expressions{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expressions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expressions) ProtoMessage() {}
+
+func (x *Expressions) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expressions.ProtoReflect.Descriptor instead.
+func (*Expressions) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Expressions) GetExpressions() []*Expression {
+	if x != nil {
+		return x.Expressions
+	}
+	return nil
+}
+
+// Comparison compares an attribute with a constant.
+type Comparison struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attribute, which is on the left.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// How.
+	Operator ComparisonOperator `protobuf:"varint,2,opt,name=operator,proto3,enum=usher.v1.ComparisonOperator" json:"operator,omitempty"`
+	// The constant, of the attribute's type. An int is an integral number.
+	Constant      *structpb.Value `protobuf:"bytes,3,opt,name=constant,proto3" json:"constant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Comparison) Reset() {
+	*x = Comparison{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Comparison) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Comparison) ProtoMessage() {}
+
+func (x *Comparison) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Comparison.ProtoReflect.Descriptor instead.
+func (*Comparison) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Comparison) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *Comparison) GetOperator() ComparisonOperator {
+	if x != nil {
+		return x.Operator
+	}
+	return ComparisonOperator_COMPARISON_OPERATOR_UNSPECIFIED
+}
+
+func (x *Comparison) GetConstant() *structpb.Value {
+	if x != nil {
+		return x.Constant
+	}
+	return nil
+}
+
+// Membership says that an attribute is one of some constants.
+type Membership struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attribute.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// The constants, of its type.
+	Constants     []*structpb.Value `protobuf:"bytes,2,rep,name=constants,proto3" json:"constants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Membership) Reset() {
+	*x = Membership{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Membership) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Membership) ProtoMessage() {}
+
+func (x *Membership) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Membership.ProtoReflect.Descriptor instead.
+func (*Membership) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Membership) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *Membership) GetConstants() []*structpb.Value {
+	if x != nil {
+		return x.Constants
+	}
+	return nil
+}
+
+// Containment says that an attribute that is a list contains a text.
+type Containment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attribute.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// The text.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Containment) Reset() {
+	*x = Containment{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Containment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Containment) ProtoMessage() {}
+
+func (x *Containment) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Containment.ProtoReflect.Descriptor instead.
+func (*Containment) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Containment) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *Containment) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// ListSubjectsRequest asks who may do an action on a resource.
+type ListSubjectsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant in which it is asked.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// An action that the catalog has for the type of the resource, such as "view".
+	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// What is acted upon.
+	Resource *Resource `protobuf:"bytes,3,opt,name=resource,proto3" json:"resource,omitempty"`
+	// How many to answer at most, up to 1,000. 0: 100. A page may have fewer, even none, and
+	// still not be the last.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before; the rest of the request has to be the same.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubjectsRequest) Reset() {
+	*x = ListSubjectsRequest{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubjectsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubjectsRequest) ProtoMessage() {}
+
+func (x *ListSubjectsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubjectsRequest.ProtoReflect.Descriptor instead.
+func (*ListSubjectsRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListSubjectsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListSubjectsRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ListSubjectsRequest) GetResource() *Resource {
+	if x != nil {
+		return x.Resource
+	}
+	return nil
+}
+
+func (x *ListSubjectsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSubjectsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListSubjectsResponse is who may. A group is listed for what it holds itself: its members
+// may, if nothing else forbids it to them.
+type ListSubjectsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subjects that are no groups, by byte order: those with stored assignments whom Check
+	// without groups allows, and the owner of the resource, if allowed.
+	Subjects []*ListedSubject `protobuf:"bytes,1,rep,name=subjects,proto3" json:"subjects,omitempty"`
+	// The groups with stored assignments whom Check allows as subjects, by byte order. They are paged together
+	// with the subjects.
+	Groups []*ListedSubject `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	// Whether whoever holds no role and owns nothing may, by the catalog's default role. It is the
+	// same on each page.
+	EveryoneWithoutARole Decision `protobuf:"varint,3,opt,name=everyone_without_a_role,json=everyoneWithoutARole,proto3,enum=usher.v1.Decision" json:"everyone_without_a_role,omitempty"`
+	// The revision of the data that this shows.
+	Revision string `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Where to go on. Empty: this was all. Who may throughout is listed exactly once.
+	NextPageToken string `protobuf:"bytes,5,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The next instant at which an assignment that was looked at for this page starts or ends.
+	// Unset: none does.
+	RecheckBy     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=recheck_by,json=recheckBy,proto3" json:"recheck_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubjectsResponse) Reset() {
+	*x = ListSubjectsResponse{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubjectsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubjectsResponse) ProtoMessage() {}
+
+func (x *ListSubjectsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubjectsResponse.ProtoReflect.Descriptor instead.
+func (*ListSubjectsResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListSubjectsResponse) GetSubjects() []*ListedSubject {
+	if x != nil {
+		return x.Subjects
+	}
+	return nil
+}
+
+func (x *ListSubjectsResponse) GetGroups() []*ListedSubject {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ListSubjectsResponse) GetEveryoneWithoutARole() Decision {
+	if x != nil {
+		return x.EveryoneWithoutARole
+	}
+	return Decision_DECISION_UNSPECIFIED
+}
+
+func (x *ListSubjectsResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *ListSubjectsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListSubjectsResponse) GetRecheckBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecheckBy
+	}
+	return nil
+}
+
+// ListedSubject is a subject or group who may.
+type ListedSubject struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who, `type:id`.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// By which role.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// In which scope it is held; empty: in the tenant, or it is the default role.
+	Scope         string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListedSubject) Reset() {
+	*x = ListedSubject{}
+	mi := &file_usher_v1_decision_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListedSubject) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListedSubject) ProtoMessage() {}
+
+func (x *ListedSubject) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_decision_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListedSubject.ProtoReflect.Descriptor instead.
+func (*ListedSubject) Descriptor() ([]byte, []int) {
+	return file_usher_v1_decision_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListedSubject) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ListedSubject) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *ListedSubject) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
 var File_usher_v1_decision_service_proto protoreflect.FileDescriptor
 
 const file_usher_v1_decision_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1fusher/v1/decision_service.proto\x12\busher.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14usher/v1/types.proto\"\xc4\x02\n" +
+	"\x1fusher/v1/decision_service.proto\x12\busher.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cusher/v1/admin_service.proto\x1a\x14usher/v1/types.proto\"\xc4\x02\n" +
 	"\fCheckRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12E\n" +
 	"\asubject\x18\x02 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x12;\n" +
@@ -626,15 +2822,190 @@ const file_usher_v1_decision_service_proto_rawDesc = "" +
 	"\tItemError\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x03 \x01(\tR\vdescription*J\n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\"\xc6\x01\n" +
+	"\x0eExplainRequest\x124\n" +
+	"\x05check\x18\x01 \x01(\v2\x16.usher.v1.CheckRequestB\x06\xbaH\x03\xc8\x01\x01R\x05check\x12\x1f\n" +
+	"\x06locale\x18\x02 \x01(\tB\a\xbaH\x04r\x02(@R\x06locale\x12#\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x0e.usher.v1.AsOfR\x04asOf\x128\n" +
+	"\baudience\x18\x04 \x01(\x0e2\x12.usher.v1.AudienceB\b\xbaH\x05\x82\x01\x02\x10\x01R\baudience\"\xce\x01\n" +
+	"\x0fExplainResponse\x12/\n" +
+	"\x06answer\x18\x01 \x01(\v2\x17.usher.v1.CheckResponseR\x06answer\x12+\n" +
+	"\x05rules\x18\x02 \x03(\v2\x15.usher.v1.RuleOutcomeR\x05rules\x12\x16\n" +
+	"\x06locale\x18\x03 \x01(\tR\x06locale\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x121\n" +
+	"\bremedies\x18\x05 \x03(\v2\x15.usher.v1.RemediationR\bremedies\"\x99\x03\n" +
+	"\vRuleOutcome\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x16\n" +
+	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x16\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes\x12\x1f\n" +
+	"\vscope_count\x18\x04 \x01(\x05R\n" +
+	"scopeCount\x12,\n" +
+	"\x06effect\x18\x05 \x01(\x0e2\x14.usher.v1.RuleEffectR\x06effect\x12\x14\n" +
+	"\x05reach\x18\x06 \x01(\tR\x05reach\x12#\n" +
+	"\rwidened_reach\x18\a \x01(\tR\fwidenedReach\x12\x1c\n" +
+	"\tcondition\x18\b \x01(\tR\tcondition\x12\x16\n" +
+	"\x06toggle\x18\t \x01(\tR\x06toggle\x12:\n" +
+	"\rtoggle_wanted\x18\n" +
+	" \x01(\x0e2\x15.usher.v1.ToggleStateR\ftoggleWanted\x12,\n" +
+	"\x06result\x18\v \x01(\x0e2\x14.usher.v1.RuleResultR\x06result\x12\x1c\n" +
+	"\tattribute\x18\f \x01(\tR\tattribute\"R\n" +
+	"\vRemediation\x12/\n" +
+	"\x05steps\x18\x01 \x03(\v2\x19.usher.v1.RemediationStepR\x05steps\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\xae\x01\n" +
+	"\x0fRemediationStep\x12!\n" +
+	"\x03act\x18\x01 \x01(\v2\r.usher.v1.ActH\x00R\x03act\x126\n" +
+	"\bresource\x18\x02 \x01(\v2\x18.usher.v1.ResourceChangeH\x00R\bresource\x12$\n" +
+	"\x02by\x18\x03 \x01(\v2\x14.usher.v1.PerformersR\x02by\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04textB\x06\n" +
+	"\x04step\"I\n" +
+	"\x0eResourceChange\x127\n" +
+	"\n" +
+	"attributes\x18\x01 \x01(\v2\x17.google.protobuf.StructR\n" +
+	"attributes\"\x7f\n" +
+	"\n" +
+	"Performers\x12\x14\n" +
+	"\x05roles\x18\x01 \x03(\tR\x05roles\x12\x1a\n" +
+	"\bsubjects\x18\x02 \x03(\tR\bsubjects\x12#\n" +
+	"\rmore_subjects\x18\x03 \x01(\bR\fmoreSubjects\x12\x1a\n" +
+	"\boperator\x18\x04 \x01(\bR\boperator\"\xba\x02\n" +
+	"\x12ListActionsRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12E\n" +
+	"\asubject\x18\x02 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x12;\n" +
+	"\x06groups\x18\x03 \x03(\tB#\xbaH \x92\x01\x1d\x10d\"\x19r\x17(\x80\x022\x12^group:[^\\p{Cc}]+$R\x06groups\x126\n" +
+	"\bresource\x18\x04 \x01(\v2\x12.usher.v1.ResourceB\x06\xbaH\x03\xc8\x01\x01R\bresource\x12%\n" +
+	"\x0einclude_denied\x18\x05 \x01(\bR\rincludeDenied\"\x9e\x01\n" +
+	"\x13ListActionsResponse\x120\n" +
+	"\aactions\x18\x01 \x03(\v2\x16.usher.v1.ListedActionR\aactions\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x129\n" +
+	"\n" +
+	"recheck_by\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\trecheckBy\"\xb9\x01\n" +
+	"\fListedAction\x12\x16\n" +
+	"\x06action\x18\x01 \x01(\tR\x06action\x12.\n" +
+	"\bdecision\x18\x02 \x01(\x0e2\x12.usher.v1.DecisionR\bdecision\x12(\n" +
+	"\x06reason\x18\x03 \x01(\v2\x10.usher.v1.ReasonR\x06reason\x127\n" +
+	"\vpossibility\x18\x04 \x01(\x0e2\x15.usher.v1.PossibilityR\vpossibility\"\xa7\x03\n" +
+	"\x11ListScopesRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12E\n" +
+	"\asubject\x18\x02 \x01(\tB+\xbaH(r&(\x80\x022!^[a-z][a-z0-9_]{0,63}:[^\\p{Cc}]+$R\asubject\x12;\n" +
+	"\x06groups\x18\x03 \x03(\tB#\xbaH \x92\x01\x1d\x10d\"\x19r\x17(\x80\x022\x12^group:[^\\p{Cc}]+$R\x06groups\x125\n" +
+	"\x06action\x18\x04 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x06action\x12B\n" +
+	"\rresource_type\x18\x05 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\fresourceType\x12'\n" +
+	"\tpage_size\x18\x06 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x90N(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80 R\tpageToken\"\xef\x01\n" +
+	"\x12ListScopesResponse\x12+\n" +
+	"\x05allow\x18\x01 \x03(\v2\x15.usher.v1.AlternativeR\x05allow\x12-\n" +
+	"\x06forbid\x18\x02 \x03(\v2\x15.usher.v1.AlternativeR\x06forbid\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\tR\brevision\x129\n" +
+	"\n" +
+	"recheck_by\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\trecheckBy\x12&\n" +
+	"\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\"\xf2\x01\n" +
+	"\vAlternative\x12\x18\n" +
+	"\x06tenant\x18\x01 \x01(\bH\x00R\x06tenant\x12-\n" +
+	"\x06scopes\x18\x02 \x01(\v2\x13.usher.v1.ScopeListH\x00R\x06scopes\x12+\n" +
+	"\x11any_scope_of_type\x18\x03 \x01(\tH\x00R\x0eanyScopeOfType\x12\x12\n" +
+	"\x03own\x18\x04 \x01(\bH\x00R\x03own\x12\x1d\n" +
+	"\n" +
+	"limited_to\x18\x05 \x03(\tR\tlimitedTo\x121\n" +
+	"\tcondition\x18\x06 \x01(\v2\x13.usher.v1.ConditionR\tconditionB\a\n" +
+	"\x05reach\"#\n" +
+	"\tScopeList\x12\x16\n" +
+	"\x06scopes\x18\x01 \x03(\tR\x06scopes\"U\n" +
+	"\tCondition\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x124\n" +
+	"\n" +
+	"expression\x18\x02 \x01(\v2\x14.usher.v1.ExpressionR\n" +
+	"expression\"\xd3\x02\n" +
+	"\n" +
+	"Expression\x12)\n" +
+	"\x03and\x18\x01 \x01(\v2\x15.usher.v1.ExpressionsH\x00R\x03and\x12'\n" +
+	"\x02or\x18\x02 \x01(\v2\x15.usher.v1.ExpressionsH\x00R\x02or\x12(\n" +
+	"\x03not\x18\x03 \x01(\v2\x14.usher.v1.ExpressionH\x00R\x03not\x12\x12\n" +
+	"\x03has\x18\x04 \x01(\tH\x00R\x03has\x120\n" +
+	"\acompare\x18\x05 \x01(\v2\x14.usher.v1.ComparisonH\x00R\acompare\x12&\n" +
+	"\x02in\x18\x06 \x01(\v2\x14.usher.v1.MembershipH\x00R\x02in\x123\n" +
+	"\bcontains\x18\a \x01(\v2\x15.usher.v1.ContainmentH\x00R\bcontains\x12\x1c\n" +
+	"\bconstant\x18\b \x01(\bH\x00R\bconstantB\x06\n" +
+	"\x04node\"E\n" +
+	"\vExpressions\x126\n" +
+	"\vexpressions\x18\x01 \x03(\v2\x14.usher.v1.ExpressionR\vexpressions\"\x98\x01\n" +
+	"\n" +
+	"Comparison\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x128\n" +
+	"\boperator\x18\x02 \x01(\x0e2\x1c.usher.v1.ComparisonOperatorR\boperator\x122\n" +
+	"\bconstant\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\bconstant\"`\n" +
+	"\n" +
+	"Membership\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x124\n" +
+	"\tconstants\x18\x02 \x03(\v2\x16.google.protobuf.ValueR\tconstants\"?\n" +
+	"\vContainment\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\x99\x02\n" +
+	"\x13ListSubjectsRequest\x12A\n" +
+	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x125\n" +
+	"\x06action\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x06action\x126\n" +
+	"\bresource\x18\x03 \x01(\v2\x12.usher.v1.ResourceB\x06\xbaH\x03\xc8\x01\x01R\bresource\x12'\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80 R\tpageToken\"\xc6\x02\n" +
+	"\x14ListSubjectsResponse\x123\n" +
+	"\bsubjects\x18\x01 \x03(\v2\x17.usher.v1.ListedSubjectR\bsubjects\x12/\n" +
+	"\x06groups\x18\x02 \x03(\v2\x17.usher.v1.ListedSubjectR\x06groups\x12I\n" +
+	"\x17everyone_without_a_role\x18\x03 \x01(\x0e2\x12.usher.v1.DecisionR\x14everyoneWithoutARole\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\tR\brevision\x12&\n" +
+	"\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\x129\n" +
+	"\n" +
+	"recheck_by\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\trecheckBy\"S\n" +
+	"\rListedSubject\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
+	"\x05scope\x18\x03 \x01(\tR\x05scope*J\n" +
 	"\x06Detail\x12\x16\n" +
 	"\x12DETAIL_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10DETAIL_DECISIONS\x10\x01\x12\x12\n" +
-	"\x0eDETAIL_REASONS\x10\x022\x94\x01\n" +
+	"\x0eDETAIL_REASONS\x10\x02*W\n" +
+	"\bAudience\x12\x18\n" +
+	"\x14AUDIENCE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11AUDIENCE_END_USER\x10\x01\x12\x1a\n" +
+	"\x16AUDIENCE_ADMINISTRATOR\x10\x02*X\n" +
+	"\n" +
+	"RuleEffect\x12\x1b\n" +
+	"\x17RULE_EFFECT_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11RULE_EFFECT_ALLOW\x10\x01\x12\x16\n" +
+	"\x12RULE_EFFECT_FORBID\x10\x02*\xd0\x01\n" +
+	"\n" +
+	"RuleResult\x12\x1b\n" +
+	"\x17RULE_RESULT_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13RULE_RESULT_MATCHES\x10\x01\x12\x1c\n" +
+	"\x18RULE_RESULT_OUT_OF_REACH\x10\x02\x12\x1f\n" +
+	"\x1bRULE_RESULT_CONDITION_FALSE\x10\x03\x12\x19\n" +
+	"\x15RULE_RESULT_UNDECIDED\x10\x04\x12\x16\n" +
+	"\x12RULE_RESULT_TOGGLE\x10\x05\x12\x1a\n" +
+	"\x16RULE_RESULT_NOT_ACTIVE\x10\x06*s\n" +
+	"\vPossibility\x12\x1b\n" +
+	"\x17POSSIBILITY_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fPOSSIBILITY_NOW\x10\x01\x12\x1b\n" +
+	"\x17POSSIBILITY_WITH_CHANGE\x10\x02\x12\x15\n" +
+	"\x11POSSIBILITY_NEVER\x10\x03*\x8b\x02\n" +
+	"\x12ComparisonOperator\x12#\n" +
+	"\x1fCOMPARISON_OPERATOR_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19COMPARISON_OPERATOR_EQUAL\x10\x01\x12!\n" +
+	"\x1dCOMPARISON_OPERATOR_NOT_EQUAL\x10\x02\x12\x1c\n" +
+	"\x18COMPARISON_OPERATOR_LESS\x10\x03\x12%\n" +
+	"!COMPARISON_OPERATOR_LESS_OR_EQUAL\x10\x04\x12\x1f\n" +
+	"\x1bCOMPARISON_OPERATOR_GREATER\x10\x05\x12(\n" +
+	"$COMPARISON_OPERATOR_GREATER_OR_EQUAL\x10\x062\xb8\x03\n" +
 	"\x0fDecisionService\x128\n" +
 	"\x05Check\x12\x16.usher.v1.CheckRequest\x1a\x17.usher.v1.CheckResponse\x12G\n" +
 	"\n" +
-	"BatchCheck\x12\x1b.usher.v1.BatchCheckRequest\x1a\x1c.usher.v1.BatchCheckResponseB1Z/github.com/usher-pdp/usher/gen/usher/v1;usherv1b\x06proto3"
+	"BatchCheck\x12\x1b.usher.v1.BatchCheckRequest\x1a\x1c.usher.v1.BatchCheckResponse\x12>\n" +
+	"\aExplain\x12\x18.usher.v1.ExplainRequest\x1a\x19.usher.v1.ExplainResponse\x12J\n" +
+	"\vListActions\x12\x1c.usher.v1.ListActionsRequest\x1a\x1d.usher.v1.ListActionsResponse\x12G\n" +
+	"\n" +
+	"ListScopes\x12\x1b.usher.v1.ListScopesRequest\x1a\x1c.usher.v1.ListScopesResponse\x12M\n" +
+	"\fListSubjects\x12\x1d.usher.v1.ListSubjectsRequest\x1a\x1e.usher.v1.ListSubjectsResponseB1Z/github.com/usher-pdp/usher/gen/usher/v1;usherv1b\x06proto3"
 
 var (
 	file_usher_v1_decision_service_proto_rawDescOnce sync.Once
@@ -648,44 +3019,126 @@ func file_usher_v1_decision_service_proto_rawDescGZIP() []byte {
 	return file_usher_v1_decision_service_proto_rawDescData
 }
 
-var file_usher_v1_decision_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_usher_v1_decision_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_usher_v1_decision_service_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_usher_v1_decision_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_usher_v1_decision_service_proto_goTypes = []any{
 	(Detail)(0),                   // 0: usher.v1.Detail
-	(*CheckRequest)(nil),          // 1: usher.v1.CheckRequest
-	(*CheckResponse)(nil),         // 2: usher.v1.CheckResponse
-	(*BatchCheckRequest)(nil),     // 3: usher.v1.BatchCheckRequest
-	(*BatchCheckItem)(nil),        // 4: usher.v1.BatchCheckItem
-	(*BatchCheckResponse)(nil),    // 5: usher.v1.BatchCheckResponse
-	(*BatchCheckResult)(nil),      // 6: usher.v1.BatchCheckResult
-	(*ItemError)(nil),             // 7: usher.v1.ItemError
-	(*Resource)(nil),              // 8: usher.v1.Resource
-	(Decision)(0),                 // 9: usher.v1.Decision
-	(*Reason)(nil),                // 10: usher.v1.Reason
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(Audience)(0),                 // 1: usher.v1.Audience
+	(RuleEffect)(0),               // 2: usher.v1.RuleEffect
+	(RuleResult)(0),               // 3: usher.v1.RuleResult
+	(Possibility)(0),              // 4: usher.v1.Possibility
+	(ComparisonOperator)(0),       // 5: usher.v1.ComparisonOperator
+	(*CheckRequest)(nil),          // 6: usher.v1.CheckRequest
+	(*CheckResponse)(nil),         // 7: usher.v1.CheckResponse
+	(*BatchCheckRequest)(nil),     // 8: usher.v1.BatchCheckRequest
+	(*BatchCheckItem)(nil),        // 9: usher.v1.BatchCheckItem
+	(*BatchCheckResponse)(nil),    // 10: usher.v1.BatchCheckResponse
+	(*BatchCheckResult)(nil),      // 11: usher.v1.BatchCheckResult
+	(*ItemError)(nil),             // 12: usher.v1.ItemError
+	(*ExplainRequest)(nil),        // 13: usher.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 14: usher.v1.ExplainResponse
+	(*RuleOutcome)(nil),           // 15: usher.v1.RuleOutcome
+	(*Remediation)(nil),           // 16: usher.v1.Remediation
+	(*RemediationStep)(nil),       // 17: usher.v1.RemediationStep
+	(*ResourceChange)(nil),        // 18: usher.v1.ResourceChange
+	(*Performers)(nil),            // 19: usher.v1.Performers
+	(*ListActionsRequest)(nil),    // 20: usher.v1.ListActionsRequest
+	(*ListActionsResponse)(nil),   // 21: usher.v1.ListActionsResponse
+	(*ListedAction)(nil),          // 22: usher.v1.ListedAction
+	(*ListScopesRequest)(nil),     // 23: usher.v1.ListScopesRequest
+	(*ListScopesResponse)(nil),    // 24: usher.v1.ListScopesResponse
+	(*Alternative)(nil),           // 25: usher.v1.Alternative
+	(*ScopeList)(nil),             // 26: usher.v1.ScopeList
+	(*Condition)(nil),             // 27: usher.v1.Condition
+	(*Expression)(nil),            // 28: usher.v1.Expression
+	(*Expressions)(nil),           // 29: usher.v1.Expressions
+	(*Comparison)(nil),            // 30: usher.v1.Comparison
+	(*Membership)(nil),            // 31: usher.v1.Membership
+	(*Containment)(nil),           // 32: usher.v1.Containment
+	(*ListSubjectsRequest)(nil),   // 33: usher.v1.ListSubjectsRequest
+	(*ListSubjectsResponse)(nil),  // 34: usher.v1.ListSubjectsResponse
+	(*ListedSubject)(nil),         // 35: usher.v1.ListedSubject
+	(*Resource)(nil),              // 36: usher.v1.Resource
+	(Decision)(0),                 // 37: usher.v1.Decision
+	(*Reason)(nil),                // 38: usher.v1.Reason
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*AsOf)(nil),                  // 40: usher.v1.AsOf
+	(ToggleState)(0),              // 41: usher.v1.ToggleState
+	(*Act)(nil),                   // 42: usher.v1.Act
+	(*structpb.Struct)(nil),       // 43: google.protobuf.Struct
+	(*structpb.Value)(nil),        // 44: google.protobuf.Value
 }
 var file_usher_v1_decision_service_proto_depIdxs = []int32{
-	8,  // 0: usher.v1.CheckRequest.resource:type_name -> usher.v1.Resource
-	9,  // 1: usher.v1.CheckResponse.decision:type_name -> usher.v1.Decision
-	10, // 2: usher.v1.CheckResponse.reason:type_name -> usher.v1.Reason
-	11, // 3: usher.v1.CheckResponse.recheck_by:type_name -> google.protobuf.Timestamp
-	4,  // 4: usher.v1.BatchCheckRequest.items:type_name -> usher.v1.BatchCheckItem
+	36, // 0: usher.v1.CheckRequest.resource:type_name -> usher.v1.Resource
+	37, // 1: usher.v1.CheckResponse.decision:type_name -> usher.v1.Decision
+	38, // 2: usher.v1.CheckResponse.reason:type_name -> usher.v1.Reason
+	39, // 3: usher.v1.CheckResponse.recheck_by:type_name -> google.protobuf.Timestamp
+	9,  // 4: usher.v1.BatchCheckRequest.items:type_name -> usher.v1.BatchCheckItem
 	0,  // 5: usher.v1.BatchCheckRequest.detail:type_name -> usher.v1.Detail
-	8,  // 6: usher.v1.BatchCheckItem.resource:type_name -> usher.v1.Resource
-	6,  // 7: usher.v1.BatchCheckResponse.results:type_name -> usher.v1.BatchCheckResult
-	11, // 8: usher.v1.BatchCheckResponse.recheck_by:type_name -> google.protobuf.Timestamp
-	9,  // 9: usher.v1.BatchCheckResult.decisions:type_name -> usher.v1.Decision
-	10, // 10: usher.v1.BatchCheckResult.reasons:type_name -> usher.v1.Reason
-	7,  // 11: usher.v1.BatchCheckResult.error:type_name -> usher.v1.ItemError
-	1,  // 12: usher.v1.DecisionService.Check:input_type -> usher.v1.CheckRequest
-	3,  // 13: usher.v1.DecisionService.BatchCheck:input_type -> usher.v1.BatchCheckRequest
-	2,  // 14: usher.v1.DecisionService.Check:output_type -> usher.v1.CheckResponse
-	5,  // 15: usher.v1.DecisionService.BatchCheck:output_type -> usher.v1.BatchCheckResponse
-	14, // [14:16] is the sub-list for method output_type
-	12, // [12:14] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	36, // 6: usher.v1.BatchCheckItem.resource:type_name -> usher.v1.Resource
+	11, // 7: usher.v1.BatchCheckResponse.results:type_name -> usher.v1.BatchCheckResult
+	39, // 8: usher.v1.BatchCheckResponse.recheck_by:type_name -> google.protobuf.Timestamp
+	37, // 9: usher.v1.BatchCheckResult.decisions:type_name -> usher.v1.Decision
+	38, // 10: usher.v1.BatchCheckResult.reasons:type_name -> usher.v1.Reason
+	12, // 11: usher.v1.BatchCheckResult.error:type_name -> usher.v1.ItemError
+	6,  // 12: usher.v1.ExplainRequest.check:type_name -> usher.v1.CheckRequest
+	40, // 13: usher.v1.ExplainRequest.as_of:type_name -> usher.v1.AsOf
+	1,  // 14: usher.v1.ExplainRequest.audience:type_name -> usher.v1.Audience
+	7,  // 15: usher.v1.ExplainResponse.answer:type_name -> usher.v1.CheckResponse
+	15, // 16: usher.v1.ExplainResponse.rules:type_name -> usher.v1.RuleOutcome
+	16, // 17: usher.v1.ExplainResponse.remedies:type_name -> usher.v1.Remediation
+	2,  // 18: usher.v1.RuleOutcome.effect:type_name -> usher.v1.RuleEffect
+	41, // 19: usher.v1.RuleOutcome.toggle_wanted:type_name -> usher.v1.ToggleState
+	3,  // 20: usher.v1.RuleOutcome.result:type_name -> usher.v1.RuleResult
+	17, // 21: usher.v1.Remediation.steps:type_name -> usher.v1.RemediationStep
+	42, // 22: usher.v1.RemediationStep.act:type_name -> usher.v1.Act
+	18, // 23: usher.v1.RemediationStep.resource:type_name -> usher.v1.ResourceChange
+	19, // 24: usher.v1.RemediationStep.by:type_name -> usher.v1.Performers
+	43, // 25: usher.v1.ResourceChange.attributes:type_name -> google.protobuf.Struct
+	36, // 26: usher.v1.ListActionsRequest.resource:type_name -> usher.v1.Resource
+	22, // 27: usher.v1.ListActionsResponse.actions:type_name -> usher.v1.ListedAction
+	39, // 28: usher.v1.ListActionsResponse.recheck_by:type_name -> google.protobuf.Timestamp
+	37, // 29: usher.v1.ListedAction.decision:type_name -> usher.v1.Decision
+	38, // 30: usher.v1.ListedAction.reason:type_name -> usher.v1.Reason
+	4,  // 31: usher.v1.ListedAction.possibility:type_name -> usher.v1.Possibility
+	25, // 32: usher.v1.ListScopesResponse.allow:type_name -> usher.v1.Alternative
+	25, // 33: usher.v1.ListScopesResponse.forbid:type_name -> usher.v1.Alternative
+	39, // 34: usher.v1.ListScopesResponse.recheck_by:type_name -> google.protobuf.Timestamp
+	26, // 35: usher.v1.Alternative.scopes:type_name -> usher.v1.ScopeList
+	27, // 36: usher.v1.Alternative.condition:type_name -> usher.v1.Condition
+	28, // 37: usher.v1.Condition.expression:type_name -> usher.v1.Expression
+	29, // 38: usher.v1.Expression.and:type_name -> usher.v1.Expressions
+	29, // 39: usher.v1.Expression.or:type_name -> usher.v1.Expressions
+	28, // 40: usher.v1.Expression.not:type_name -> usher.v1.Expression
+	30, // 41: usher.v1.Expression.compare:type_name -> usher.v1.Comparison
+	31, // 42: usher.v1.Expression.in:type_name -> usher.v1.Membership
+	32, // 43: usher.v1.Expression.contains:type_name -> usher.v1.Containment
+	28, // 44: usher.v1.Expressions.expressions:type_name -> usher.v1.Expression
+	5,  // 45: usher.v1.Comparison.operator:type_name -> usher.v1.ComparisonOperator
+	44, // 46: usher.v1.Comparison.constant:type_name -> google.protobuf.Value
+	44, // 47: usher.v1.Membership.constants:type_name -> google.protobuf.Value
+	36, // 48: usher.v1.ListSubjectsRequest.resource:type_name -> usher.v1.Resource
+	35, // 49: usher.v1.ListSubjectsResponse.subjects:type_name -> usher.v1.ListedSubject
+	35, // 50: usher.v1.ListSubjectsResponse.groups:type_name -> usher.v1.ListedSubject
+	37, // 51: usher.v1.ListSubjectsResponse.everyone_without_a_role:type_name -> usher.v1.Decision
+	39, // 52: usher.v1.ListSubjectsResponse.recheck_by:type_name -> google.protobuf.Timestamp
+	6,  // 53: usher.v1.DecisionService.Check:input_type -> usher.v1.CheckRequest
+	8,  // 54: usher.v1.DecisionService.BatchCheck:input_type -> usher.v1.BatchCheckRequest
+	13, // 55: usher.v1.DecisionService.Explain:input_type -> usher.v1.ExplainRequest
+	20, // 56: usher.v1.DecisionService.ListActions:input_type -> usher.v1.ListActionsRequest
+	23, // 57: usher.v1.DecisionService.ListScopes:input_type -> usher.v1.ListScopesRequest
+	33, // 58: usher.v1.DecisionService.ListSubjects:input_type -> usher.v1.ListSubjectsRequest
+	7,  // 59: usher.v1.DecisionService.Check:output_type -> usher.v1.CheckResponse
+	10, // 60: usher.v1.DecisionService.BatchCheck:output_type -> usher.v1.BatchCheckResponse
+	14, // 61: usher.v1.DecisionService.Explain:output_type -> usher.v1.ExplainResponse
+	21, // 62: usher.v1.DecisionService.ListActions:output_type -> usher.v1.ListActionsResponse
+	24, // 63: usher.v1.DecisionService.ListScopes:output_type -> usher.v1.ListScopesResponse
+	34, // 64: usher.v1.DecisionService.ListSubjects:output_type -> usher.v1.ListSubjectsResponse
+	59, // [59:65] is the sub-list for method output_type
+	53, // [53:59] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_usher_v1_decision_service_proto_init() }
@@ -693,14 +3146,35 @@ func file_usher_v1_decision_service_proto_init() {
 	if File_usher_v1_decision_service_proto != nil {
 		return
 	}
+	file_usher_v1_admin_service_proto_init()
 	file_usher_v1_types_proto_init()
+	file_usher_v1_decision_service_proto_msgTypes[11].OneofWrappers = []any{
+		(*RemediationStep_Act)(nil),
+		(*RemediationStep_Resource)(nil),
+	}
+	file_usher_v1_decision_service_proto_msgTypes[19].OneofWrappers = []any{
+		(*Alternative_Tenant)(nil),
+		(*Alternative_Scopes)(nil),
+		(*Alternative_AnyScopeOfType)(nil),
+		(*Alternative_Own)(nil),
+	}
+	file_usher_v1_decision_service_proto_msgTypes[22].OneofWrappers = []any{
+		(*Expression_And)(nil),
+		(*Expression_Or)(nil),
+		(*Expression_Not)(nil),
+		(*Expression_Has)(nil),
+		(*Expression_Compare)(nil),
+		(*Expression_In)(nil),
+		(*Expression_Contains)(nil),
+		(*Expression_Constant)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_usher_v1_decision_service_proto_rawDesc), len(file_usher_v1_decision_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   7,
+			NumEnums:      6,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,8 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DecisionService_Check_FullMethodName      = "/usher.v1.DecisionService/Check"
-	DecisionService_BatchCheck_FullMethodName = "/usher.v1.DecisionService/BatchCheck"
+	DecisionService_Check_FullMethodName        = "/usher.v1.DecisionService/Check"
+	DecisionService_BatchCheck_FullMethodName   = "/usher.v1.DecisionService/BatchCheck"
+	DecisionService_Explain_FullMethodName      = "/usher.v1.DecisionService/Explain"
+	DecisionService_ListActions_FullMethodName  = "/usher.v1.DecisionService/ListActions"
+	DecisionService_ListScopes_FullMethodName   = "/usher.v1.DecisionService/ListScopes"
+	DecisionService_ListSubjects_FullMethodName = "/usher.v1.DecisionService/ListSubjects"
 )
 
 // DecisionServiceClient is the client API for DecisionService service.
@@ -43,6 +47,25 @@ type DecisionServiceClient interface {
 	// Errors: as Check's for what concerns the whole call. An item that is malformed, or
 	// names what the catalog does not have, gets an error of its own.
 	BatchCheck(ctx context.Context, in *BatchCheckRequest, opts ...grpc.CallOption) (*BatchCheckResponse, error)
+	// Explain answers a check and says why: how each rule came out, a text for the person who
+	// was told no, and what would have to change for a yes. The decision is the one that Check
+	// answers.
+	//
+	// Errors: as Check's; for the past, as those of ListAssignments.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// ListActions answers what a subject may do on a resource, for the buttons of a page.
+	//
+	// Errors: as Check's.
+	ListActions(ctx context.Context, in *ListActionsRequest, opts ...grpc.CallOption) (*ListActionsResponse, error)
+	// ListScopes answers on which resources a subject may do an action, as a filter for the query
+	// behind a list page. It agrees with Check for every resource.
+	//
+	// Errors: as Check's.
+	ListScopes(ctx context.Context, in *ListScopesRequest, opts ...grpc.CallOption) (*ListScopesResponse, error)
+	// ListSubjects answers who may do an action on a resource.
+	//
+	// Errors: as Check's.
+	ListSubjects(ctx context.Context, in *ListSubjectsRequest, opts ...grpc.CallOption) (*ListSubjectsResponse, error)
 }
 
 type decisionServiceClient struct {
@@ -73,6 +96,46 @@ func (c *decisionServiceClient) BatchCheck(ctx context.Context, in *BatchCheckRe
 	return out, nil
 }
 
+func (c *decisionServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, DecisionService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *decisionServiceClient) ListActions(ctx context.Context, in *ListActionsRequest, opts ...grpc.CallOption) (*ListActionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListActionsResponse)
+	err := c.cc.Invoke(ctx, DecisionService_ListActions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *decisionServiceClient) ListScopes(ctx context.Context, in *ListScopesRequest, opts ...grpc.CallOption) (*ListScopesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListScopesResponse)
+	err := c.cc.Invoke(ctx, DecisionService_ListScopes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *decisionServiceClient) ListSubjects(ctx context.Context, in *ListSubjectsRequest, opts ...grpc.CallOption) (*ListSubjectsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSubjectsResponse)
+	err := c.cc.Invoke(ctx, DecisionService_ListSubjects_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DecisionServiceServer is the server API for DecisionService service.
 // All implementations must embed UnimplementedDecisionServiceServer
 // for forward compatibility.
@@ -93,6 +156,25 @@ type DecisionServiceServer interface {
 	// Errors: as Check's for what concerns the whole call. An item that is malformed, or
 	// names what the catalog does not have, gets an error of its own.
 	BatchCheck(context.Context, *BatchCheckRequest) (*BatchCheckResponse, error)
+	// Explain answers a check and says why: how each rule came out, a text for the person who
+	// was told no, and what would have to change for a yes. The decision is the one that Check
+	// answers.
+	//
+	// Errors: as Check's; for the past, as those of ListAssignments.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// ListActions answers what a subject may do on a resource, for the buttons of a page.
+	//
+	// Errors: as Check's.
+	ListActions(context.Context, *ListActionsRequest) (*ListActionsResponse, error)
+	// ListScopes answers on which resources a subject may do an action, as a filter for the query
+	// behind a list page. It agrees with Check for every resource.
+	//
+	// Errors: as Check's.
+	ListScopes(context.Context, *ListScopesRequest) (*ListScopesResponse, error)
+	// ListSubjects answers who may do an action on a resource.
+	//
+	// Errors: as Check's.
+	ListSubjects(context.Context, *ListSubjectsRequest) (*ListSubjectsResponse, error)
 	mustEmbedUnimplementedDecisionServiceServer()
 }
 
@@ -108,6 +190,18 @@ func (UnimplementedDecisionServiceServer) Check(context.Context, *CheckRequest) 
 }
 func (UnimplementedDecisionServiceServer) BatchCheck(context.Context, *BatchCheckRequest) (*BatchCheckResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BatchCheck not implemented")
+}
+func (UnimplementedDecisionServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedDecisionServiceServer) ListActions(context.Context, *ListActionsRequest) (*ListActionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListActions not implemented")
+}
+func (UnimplementedDecisionServiceServer) ListScopes(context.Context, *ListScopesRequest) (*ListScopesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListScopes not implemented")
+}
+func (UnimplementedDecisionServiceServer) ListSubjects(context.Context, *ListSubjectsRequest) (*ListSubjectsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSubjects not implemented")
 }
 func (UnimplementedDecisionServiceServer) mustEmbedUnimplementedDecisionServiceServer() {}
 func (UnimplementedDecisionServiceServer) testEmbeddedByValue()                         {}
@@ -166,6 +260,78 @@ func _DecisionService_BatchCheck_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DecisionService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DecisionServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DecisionService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DecisionServiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DecisionService_ListActions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListActionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DecisionServiceServer).ListActions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DecisionService_ListActions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DecisionServiceServer).ListActions(ctx, req.(*ListActionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DecisionService_ListScopes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListScopesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DecisionServiceServer).ListScopes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DecisionService_ListScopes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DecisionServiceServer).ListScopes(ctx, req.(*ListScopesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DecisionService_ListSubjects_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSubjectsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DecisionServiceServer).ListSubjects(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DecisionService_ListSubjects_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DecisionServiceServer).ListSubjects(ctx, req.(*ListSubjectsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DecisionService_ServiceDesc is the grpc.ServiceDesc for DecisionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -180,6 +346,22 @@ var DecisionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "BatchCheck",
 			Handler:    _DecisionService_BatchCheck_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _DecisionService_Explain_Handler,
+		},
+		{
+			MethodName: "ListActions",
+			Handler:    _DecisionService_ListActions_Handler,
+		},
+		{
+			MethodName: "ListScopes",
+			Handler:    _DecisionService_ListScopes_Handler,
+		},
+		{
+			MethodName: "ListSubjects",
+			Handler:    _DecisionService_ListSubjects_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

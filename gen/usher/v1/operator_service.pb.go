@@ -1269,7 +1269,10 @@ func (x *Finding) GetText() string {
 type PutCatalogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The catalog as YAML, in the format of usher.catalog.v1.Catalog. Up to 1 MiB.
-	Yaml          string `protobuf:"bytes,1,opt,name=yaml,proto3" json:"yaml,omitempty"`
+	Yaml string `protobuf:"bytes,1,opt,name=yaml,proto3" json:"yaml,omitempty"`
+	// Store it even if its own statements do not hold or can't be decided, to try a
+	// counterexample. Those of a catalog that it extends have to hold nevertheless.
+	Unproved      bool `protobuf:"varint,2,opt,name=unproved,proto3" json:"unproved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1309,6 +1312,13 @@ func (x *PutCatalogRequest) GetYaml() string {
 		return x.Yaml
 	}
 	return ""
+}
+
+func (x *PutCatalogRequest) GetUnproved() bool {
+	if x != nil {
+		return x.Unproved
+	}
+	return false
 }
 
 // PutCatalogResponse says what was stored.
@@ -1779,6 +1789,515 @@ func (x *GetServerInfoResponse) GetStartedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// ExportRequest says what to export.
+type ExportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant. Empty: all.
+	Tenant        string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRequest) Reset() {
+	*x = ExportRequest{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRequest) ProtoMessage() {}
+
+func (x *ExportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
+func (*ExportRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ExportRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// ExportResponse is a piece of the file.
+type ExportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next bytes, whole lines.
+	Lines []byte `protobuf:"bytes,1,opt,name=lines,proto3" json:"lines,omitempty"`
+	// How many lines have been sent, these included.
+	LinesDone int64 `protobuf:"varint,2,opt,name=lines_done,json=linesDone,proto3" json:"lines_done,omitempty"`
+	// How many there are in all, about.
+	LinesTotal int64 `protobuf:"varint,3,opt,name=lines_total,json=linesTotal,proto3" json:"lines_total,omitempty"`
+	// The revision of the data, the same in each answer.
+	Revision      string `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportResponse) Reset() {
+	*x = ExportResponse{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportResponse) ProtoMessage() {}
+
+func (x *ExportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
+func (*ExportResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ExportResponse) GetLines() []byte {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetLinesDone() int64 {
+	if x != nil {
+		return x.LinesDone
+	}
+	return 0
+}
+
+func (x *ExportResponse) GetLinesTotal() int64 {
+	if x != nil {
+		return x.LinesTotal
+	}
+	return 0
+}
+
+func (x *ExportResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// ImportRequest is the beginning of an import, or a piece of the file.
+type ImportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which of the two.
+	//
+	// Types that are valid to be assigned to Part:
+	//
+	//	*ImportRequest_Start
+	//	*ImportRequest_Lines
+	//	*ImportRequest_End
+	Part          isImportRequest_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportRequest) Reset() {
+	*x = ImportRequest{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportRequest) ProtoMessage() {}
+
+func (x *ImportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
+func (*ImportRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ImportRequest) GetPart() isImportRequest_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetStart() *ImportStart {
+	if x != nil {
+		if x, ok := x.Part.(*ImportRequest_Start); ok {
+			return x.Start
+		}
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetLines() []byte {
+	if x != nil {
+		if x, ok := x.Part.(*ImportRequest_Lines); ok {
+			return x.Lines
+		}
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetEnd() *ImportEnd {
+	if x != nil {
+		if x, ok := x.Part.(*ImportRequest_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isImportRequest_Part interface {
+	isImportRequest_Part()
+}
+
+type ImportRequest_Start struct {
+	// How to import. It comes first, and once.
+	Start *ImportStart `protobuf:"bytes,1,opt,name=start,proto3,oneof"`
+}
+
+type ImportRequest_Lines struct {
+	// The next bytes of the file. They need not end at the end of a line.
+	Lines []byte `protobuf:"bytes,2,opt,name=lines,proto3,oneof"`
+}
+
+type ImportRequest_End struct {
+	// The end of the file. It comes last: without it nothing is imported.
+	End *ImportEnd `protobuf:"bytes,3,opt,name=end,proto3,oneof"`
+}
+
+func (*ImportRequest_Start) isImportRequest_Part() {}
+
+func (*ImportRequest_Lines) isImportRequest_Part() {}
+
+func (*ImportRequest_End) isImportRequest_Part() {}
+
+// ImportStart says how to import.
+type ImportStart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tells this import from others, such as a random text. Whoever sends it again goes on with
+	// what has been taken already. It is kept for 24 hours after the last piece.
+	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	// Only look whether it could be done: nothing is kept, and nothing can be gone on with.
+	ValidateOnly bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Whether a tenant that there is may be replaced. It is deleted as by DeleteTenant when the
+	// new one takes its name.
+	Replace bool `protobuf:"varint,3,opt,name=replace,proto3" json:"replace,omitempty"`
+	// The name that the tenant gets. Only for a file with one tenant. Empty: its own.
+	Rename string `protobuf:"bytes,4,opt,name=rename,proto3" json:"rename,omitempty"`
+	// Why, for the change record. Up to 1,024 bytes.
+	Justification string `protobuf:"bytes,5,opt,name=justification,proto3" json:"justification,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportStart) Reset() {
+	*x = ImportStart{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportStart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportStart) ProtoMessage() {}
+
+func (x *ImportStart) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportStart.ProtoReflect.Descriptor instead.
+func (*ImportStart) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ImportStart) GetImportId() string {
+	if x != nil {
+		return x.ImportId
+	}
+	return ""
+}
+
+func (x *ImportStart) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ImportStart) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
+}
+
+func (x *ImportStart) GetRename() string {
+	if x != nil {
+		return x.Rename
+	}
+	return ""
+}
+
+func (x *ImportStart) GetJustification() string {
+	if x != nil {
+		return x.Justification
+	}
+	return ""
+}
+
+// ImportEnd is the end of the file.
+type ImportEnd struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportEnd) Reset() {
+	*x = ImportEnd{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportEnd) ProtoMessage() {}
+
+func (x *ImportEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportEnd.ProtoReflect.Descriptor instead.
+func (*ImportEnd) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{32}
+}
+
+// ImportResponse says how far an import is.
+type ImportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many bytes of the file have been taken for good: go on behind them.
+	BytesTaken int64 `protobuf:"varint,1,opt,name=bytes_taken,json=bytesTaken,proto3" json:"bytes_taken,omitempty"`
+	// How many lines that is.
+	LinesTaken int64 `protobuf:"varint,2,opt,name=lines_taken,json=linesTaken,proto3" json:"lines_taken,omitempty"`
+	// Set in the last answer.
+	Result        *ImportResult `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportResponse) Reset() {
+	*x = ImportResponse{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportResponse) ProtoMessage() {}
+
+func (x *ImportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
+func (*ImportResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ImportResponse) GetBytesTaken() int64 {
+	if x != nil {
+		return x.BytesTaken
+	}
+	return 0
+}
+
+func (x *ImportResponse) GetLinesTaken() int64 {
+	if x != nil {
+		return x.LinesTaken
+	}
+	return 0
+}
+
+func (x *ImportResponse) GetResult() *ImportResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// ImportResult is what an import has done, or would do.
+type ImportResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// OUTCOME_CHANGED, or OUTCOME_UNCHANGED for validate_only and for an import_id whose import is
+	// done already.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=usher.v1.Outcome" json:"outcome,omitempty"`
+	// The tenants that are there now, or would be.
+	Tenants int32 `protobuf:"varint,2,opt,name=tenants,proto3" json:"tenants,omitempty"`
+	// How many of them replace one that there was.
+	Replaced int32 `protobuf:"varint,3,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	// Their assignments.
+	Assignments int64 `protobuf:"varint,4,opt,name=assignments,proto3" json:"assignments,omitempty"`
+	// Their toggles that are set.
+	Toggles int64 `protobuf:"varint,5,opt,name=toggles,proto3" json:"toggles,omitempty"`
+	// The catalogs that were not stored before.
+	Catalogs int32 `protobuf:"varint,6,opt,name=catalogs,proto3" json:"catalogs,omitempty"`
+	// The revision at which it is there.
+	Revision      string `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportResult) Reset() {
+	*x = ImportResult{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportResult) ProtoMessage() {}
+
+func (x *ImportResult) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportResult.ProtoReflect.Descriptor instead.
+func (*ImportResult) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ImportResult) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ImportResult) GetTenants() int32 {
+	if x != nil {
+		return x.Tenants
+	}
+	return 0
+}
+
+func (x *ImportResult) GetReplaced() int32 {
+	if x != nil {
+		return x.Replaced
+	}
+	return 0
+}
+
+func (x *ImportResult) GetAssignments() int64 {
+	if x != nil {
+		return x.Assignments
+	}
+	return 0
+}
+
+func (x *ImportResult) GetToggles() int64 {
+	if x != nil {
+		return x.Toggles
+	}
+	return 0
+}
+
+func (x *ImportResult) GetCatalogs() int32 {
+	if x != nil {
+		return x.Catalogs
+	}
+	return 0
+}
+
+func (x *ImportResult) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
 var File_usher_v1_operator_service_proto protoreflect.FileDescriptor
 
 const file_usher_v1_operator_service_proto_rawDesc = "" +
@@ -1867,9 +2386,10 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"\ttenant_id\x18\x01 \x01(\x04R\btenantId\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12%\n" +
 	"\x0eafter_revision\x18\x03 \x01(\tR\rafterRevision\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text\"4\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"P\n" +
 	"\x11PutCatalogRequest\x12\x1f\n" +
-	"\x04yaml\x18\x01 \x01(\tB\v\xbaH\br\x06 \x01(\x80\x80@R\x04yaml\"o\n" +
+	"\x04yaml\x18\x01 \x01(\tB\v\xbaH\br\x06 \x01(\x80\x80@R\x04yaml\x12\x1a\n" +
+	"\bunproved\x18\x02 \x01(\bR\bunproved\"o\n" +
 	"\x12PutCatalogResponse\x12+\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -1902,7 +2422,42 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"go_version\x18\x02 \x01(\tR\tgoVersion\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x129\n" +
 	"\n" +
-	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt2\xac\a\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"U\n" +
+	"\rExportRequest\x12D\n" +
+	"\x06tenant\x18\x01 \x01(\tB,\xbaH)r'2%^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$R\x06tenant\"\x82\x01\n" +
+	"\x0eExportResponse\x12\x14\n" +
+	"\x05lines\x18\x01 \x01(\fR\x05lines\x12\x1d\n" +
+	"\n" +
+	"lines_done\x18\x02 \x01(\x03R\tlinesDone\x12\x1f\n" +
+	"\vlines_total\x18\x03 \x01(\x03R\n" +
+	"linesTotal\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\tR\brevision\"\x99\x01\n" +
+	"\rImportRequest\x12-\n" +
+	"\x05start\x18\x01 \x01(\v2\x15.usher.v1.ImportStartH\x00R\x05start\x12!\n" +
+	"\x05lines\x18\x02 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@H\x00R\x05lines\x12'\n" +
+	"\x03end\x18\x03 \x01(\v2\x13.usher.v1.ImportEndH\x00R\x03endB\r\n" +
+	"\x04part\x12\x05\xbaH\x02\b\x01\"\x8a\x02\n" +
+	"\vImportStart\x12F\n" +
+	"\timport_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\bimportId\x12#\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12\x18\n" +
+	"\areplace\x18\x03 \x01(\bR\areplace\x12D\n" +
+	"\x06rename\x18\x04 \x01(\tB,\xbaH)r'2%^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$R\x06rename\x12.\n" +
+	"\rjustification\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\rjustification\"\v\n" +
+	"\tImportEnd\"\x82\x01\n" +
+	"\x0eImportResponse\x12\x1f\n" +
+	"\vbytes_taken\x18\x01 \x01(\x03R\n" +
+	"bytesTaken\x12\x1f\n" +
+	"\vlines_taken\x18\x02 \x01(\x03R\n" +
+	"linesTaken\x12.\n" +
+	"\x06result\x18\x03 \x01(\v2\x16.usher.v1.ImportResultR\x06result\"\xe5\x01\n" +
+	"\fImportResult\x12+\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x18\n" +
+	"\atenants\x18\x02 \x01(\x05R\atenants\x12\x1a\n" +
+	"\breplaced\x18\x03 \x01(\x05R\breplaced\x12 \n" +
+	"\vassignments\x18\x04 \x01(\x03R\vassignments\x12\x18\n" +
+	"\atoggles\x18\x05 \x01(\x03R\atoggles\x12\x1a\n" +
+	"\bcatalogs\x18\x06 \x01(\x05R\bcatalogs\x12\x1a\n" +
+	"\brevision\x18\a \x01(\tR\brevision2\xac\b\n" +
 	"\x0fOperatorService\x12M\n" +
 	"\fCreateTenant\x12\x1d.usher.v1.CreateTenantRequest\x1a\x1e.usher.v1.CreateTenantResponse\x12D\n" +
 	"\tGetTenant\x12\x1a.usher.v1.GetTenantRequest\x1a\x1b.usher.v1.GetTenantResponse\x12J\n" +
@@ -1916,7 +2471,9 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"PutCatalog\x12\x1b.usher.v1.PutCatalogRequest\x1a\x1c.usher.v1.PutCatalogResponse\x12G\n" +
 	"\n" +
 	"GetCatalog\x12\x1b.usher.v1.GetCatalogRequest\x1a\x1c.usher.v1.GetCatalogResponse\x12M\n" +
-	"\fListCatalogs\x12\x1d.usher.v1.ListCatalogsRequest\x1a\x1e.usher.v1.ListCatalogsResponse\x12P\n" +
+	"\fListCatalogs\x12\x1d.usher.v1.ListCatalogsRequest\x1a\x1e.usher.v1.ListCatalogsResponse\x12=\n" +
+	"\x06Export\x12\x17.usher.v1.ExportRequest\x1a\x18.usher.v1.ExportResponse0\x01\x12?\n" +
+	"\x06Import\x12\x17.usher.v1.ImportRequest\x1a\x18.usher.v1.ImportResponse(\x010\x01\x12P\n" +
 	"\rGetServerInfo\x12\x1e.usher.v1.GetServerInfoRequest\x1a\x1f.usher.v1.GetServerInfoResponseB1Z/github.com/usher-pdp/usher/gen/usher/v1;usherv1b\x06proto3"
 
 var (
@@ -1931,7 +2488,7 @@ func file_usher_v1_operator_service_proto_rawDescGZIP() []byte {
 	return file_usher_v1_operator_service_proto_rawDescData
 }
 
-var file_usher_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_usher_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_usher_v1_operator_service_proto_goTypes = []any{
 	(*Tenant)(nil),                // 0: usher.v1.Tenant
 	(*CreateTenantRequest)(nil),   // 1: usher.v1.CreateTenantRequest
@@ -1961,58 +2518,73 @@ var file_usher_v1_operator_service_proto_goTypes = []any{
 	(*CatalogSummary)(nil),        // 25: usher.v1.CatalogSummary
 	(*GetServerInfoRequest)(nil),  // 26: usher.v1.GetServerInfoRequest
 	(*GetServerInfoResponse)(nil), // 27: usher.v1.GetServerInfoResponse
-	nil,                           // 28: usher.v1.CatalogSummary.TitlesEntry
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(Outcome)(0),                  // 30: usher.v1.Outcome
-	(*v1.Catalog)(nil),            // 31: usher.catalog.v1.Catalog
+	(*ExportRequest)(nil),         // 28: usher.v1.ExportRequest
+	(*ExportResponse)(nil),        // 29: usher.v1.ExportResponse
+	(*ImportRequest)(nil),         // 30: usher.v1.ImportRequest
+	(*ImportStart)(nil),           // 31: usher.v1.ImportStart
+	(*ImportEnd)(nil),             // 32: usher.v1.ImportEnd
+	(*ImportResponse)(nil),        // 33: usher.v1.ImportResponse
+	(*ImportResult)(nil),          // 34: usher.v1.ImportResult
+	nil,                           // 35: usher.v1.CatalogSummary.TitlesEntry
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(Outcome)(0),                  // 37: usher.v1.Outcome
+	(*v1.Catalog)(nil),            // 38: usher.catalog.v1.Catalog
 }
 var file_usher_v1_operator_service_proto_depIdxs = []int32{
-	29, // 0: usher.v1.Tenant.created_at:type_name -> google.protobuf.Timestamp
-	29, // 1: usher.v1.Tenant.deleted_at:type_name -> google.protobuf.Timestamp
+	36, // 0: usher.v1.Tenant.created_at:type_name -> google.protobuf.Timestamp
+	36, // 1: usher.v1.Tenant.deleted_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: usher.v1.CreateTenantResponse.tenant:type_name -> usher.v1.Tenant
 	0,  // 3: usher.v1.GetTenantResponse.tenant:type_name -> usher.v1.Tenant
 	0,  // 4: usher.v1.ListTenantsResponse.tenants:type_name -> usher.v1.Tenant
-	30, // 5: usher.v1.UpdateTenantResponse.outcome:type_name -> usher.v1.Outcome
+	37, // 5: usher.v1.UpdateTenantResponse.outcome:type_name -> usher.v1.Outcome
 	0,  // 6: usher.v1.UpdateTenantResponse.tenant:type_name -> usher.v1.Tenant
 	0,  // 7: usher.v1.DeleteTenantResponse.tenant:type_name -> usher.v1.Tenant
-	30, // 8: usher.v1.EraseSubjectResponse.outcome:type_name -> usher.v1.Outcome
+	37, // 8: usher.v1.EraseSubjectResponse.outcome:type_name -> usher.v1.Outcome
 	15, // 9: usher.v1.ListHeadsResponse.heads:type_name -> usher.v1.Head
 	15, // 10: usher.v1.VerifyChangesRequest.heads:type_name -> usher.v1.Head
 	18, // 11: usher.v1.VerifyChangesResponse.findings:type_name -> usher.v1.Finding
-	30, // 12: usher.v1.PutCatalogResponse.outcome:type_name -> usher.v1.Outcome
-	31, // 13: usher.v1.GetCatalogResponse.catalog:type_name -> usher.catalog.v1.Catalog
+	37, // 12: usher.v1.PutCatalogResponse.outcome:type_name -> usher.v1.Outcome
+	38, // 13: usher.v1.GetCatalogResponse.catalog:type_name -> usher.catalog.v1.Catalog
 	25, // 14: usher.v1.ListCatalogsResponse.catalogs:type_name -> usher.v1.CatalogSummary
-	28, // 15: usher.v1.CatalogSummary.titles:type_name -> usher.v1.CatalogSummary.TitlesEntry
-	29, // 16: usher.v1.GetServerInfoResponse.started_at:type_name -> google.protobuf.Timestamp
-	1,  // 17: usher.v1.OperatorService.CreateTenant:input_type -> usher.v1.CreateTenantRequest
-	3,  // 18: usher.v1.OperatorService.GetTenant:input_type -> usher.v1.GetTenantRequest
-	5,  // 19: usher.v1.OperatorService.ListTenants:input_type -> usher.v1.ListTenantsRequest
-	7,  // 20: usher.v1.OperatorService.UpdateTenant:input_type -> usher.v1.UpdateTenantRequest
-	9,  // 21: usher.v1.OperatorService.DeleteTenant:input_type -> usher.v1.DeleteTenantRequest
-	11, // 22: usher.v1.OperatorService.EraseSubject:input_type -> usher.v1.EraseSubjectRequest
-	13, // 23: usher.v1.OperatorService.ListHeads:input_type -> usher.v1.ListHeadsRequest
-	16, // 24: usher.v1.OperatorService.VerifyChanges:input_type -> usher.v1.VerifyChangesRequest
-	19, // 25: usher.v1.OperatorService.PutCatalog:input_type -> usher.v1.PutCatalogRequest
-	21, // 26: usher.v1.OperatorService.GetCatalog:input_type -> usher.v1.GetCatalogRequest
-	23, // 27: usher.v1.OperatorService.ListCatalogs:input_type -> usher.v1.ListCatalogsRequest
-	26, // 28: usher.v1.OperatorService.GetServerInfo:input_type -> usher.v1.GetServerInfoRequest
-	2,  // 29: usher.v1.OperatorService.CreateTenant:output_type -> usher.v1.CreateTenantResponse
-	4,  // 30: usher.v1.OperatorService.GetTenant:output_type -> usher.v1.GetTenantResponse
-	6,  // 31: usher.v1.OperatorService.ListTenants:output_type -> usher.v1.ListTenantsResponse
-	8,  // 32: usher.v1.OperatorService.UpdateTenant:output_type -> usher.v1.UpdateTenantResponse
-	10, // 33: usher.v1.OperatorService.DeleteTenant:output_type -> usher.v1.DeleteTenantResponse
-	12, // 34: usher.v1.OperatorService.EraseSubject:output_type -> usher.v1.EraseSubjectResponse
-	14, // 35: usher.v1.OperatorService.ListHeads:output_type -> usher.v1.ListHeadsResponse
-	17, // 36: usher.v1.OperatorService.VerifyChanges:output_type -> usher.v1.VerifyChangesResponse
-	20, // 37: usher.v1.OperatorService.PutCatalog:output_type -> usher.v1.PutCatalogResponse
-	22, // 38: usher.v1.OperatorService.GetCatalog:output_type -> usher.v1.GetCatalogResponse
-	24, // 39: usher.v1.OperatorService.ListCatalogs:output_type -> usher.v1.ListCatalogsResponse
-	27, // 40: usher.v1.OperatorService.GetServerInfo:output_type -> usher.v1.GetServerInfoResponse
-	29, // [29:41] is the sub-list for method output_type
-	17, // [17:29] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	35, // 15: usher.v1.CatalogSummary.titles:type_name -> usher.v1.CatalogSummary.TitlesEntry
+	36, // 16: usher.v1.GetServerInfoResponse.started_at:type_name -> google.protobuf.Timestamp
+	31, // 17: usher.v1.ImportRequest.start:type_name -> usher.v1.ImportStart
+	32, // 18: usher.v1.ImportRequest.end:type_name -> usher.v1.ImportEnd
+	34, // 19: usher.v1.ImportResponse.result:type_name -> usher.v1.ImportResult
+	37, // 20: usher.v1.ImportResult.outcome:type_name -> usher.v1.Outcome
+	1,  // 21: usher.v1.OperatorService.CreateTenant:input_type -> usher.v1.CreateTenantRequest
+	3,  // 22: usher.v1.OperatorService.GetTenant:input_type -> usher.v1.GetTenantRequest
+	5,  // 23: usher.v1.OperatorService.ListTenants:input_type -> usher.v1.ListTenantsRequest
+	7,  // 24: usher.v1.OperatorService.UpdateTenant:input_type -> usher.v1.UpdateTenantRequest
+	9,  // 25: usher.v1.OperatorService.DeleteTenant:input_type -> usher.v1.DeleteTenantRequest
+	11, // 26: usher.v1.OperatorService.EraseSubject:input_type -> usher.v1.EraseSubjectRequest
+	13, // 27: usher.v1.OperatorService.ListHeads:input_type -> usher.v1.ListHeadsRequest
+	16, // 28: usher.v1.OperatorService.VerifyChanges:input_type -> usher.v1.VerifyChangesRequest
+	19, // 29: usher.v1.OperatorService.PutCatalog:input_type -> usher.v1.PutCatalogRequest
+	21, // 30: usher.v1.OperatorService.GetCatalog:input_type -> usher.v1.GetCatalogRequest
+	23, // 31: usher.v1.OperatorService.ListCatalogs:input_type -> usher.v1.ListCatalogsRequest
+	28, // 32: usher.v1.OperatorService.Export:input_type -> usher.v1.ExportRequest
+	30, // 33: usher.v1.OperatorService.Import:input_type -> usher.v1.ImportRequest
+	26, // 34: usher.v1.OperatorService.GetServerInfo:input_type -> usher.v1.GetServerInfoRequest
+	2,  // 35: usher.v1.OperatorService.CreateTenant:output_type -> usher.v1.CreateTenantResponse
+	4,  // 36: usher.v1.OperatorService.GetTenant:output_type -> usher.v1.GetTenantResponse
+	6,  // 37: usher.v1.OperatorService.ListTenants:output_type -> usher.v1.ListTenantsResponse
+	8,  // 38: usher.v1.OperatorService.UpdateTenant:output_type -> usher.v1.UpdateTenantResponse
+	10, // 39: usher.v1.OperatorService.DeleteTenant:output_type -> usher.v1.DeleteTenantResponse
+	12, // 40: usher.v1.OperatorService.EraseSubject:output_type -> usher.v1.EraseSubjectResponse
+	14, // 41: usher.v1.OperatorService.ListHeads:output_type -> usher.v1.ListHeadsResponse
+	17, // 42: usher.v1.OperatorService.VerifyChanges:output_type -> usher.v1.VerifyChangesResponse
+	20, // 43: usher.v1.OperatorService.PutCatalog:output_type -> usher.v1.PutCatalogResponse
+	22, // 44: usher.v1.OperatorService.GetCatalog:output_type -> usher.v1.GetCatalogResponse
+	24, // 45: usher.v1.OperatorService.ListCatalogs:output_type -> usher.v1.ListCatalogsResponse
+	29, // 46: usher.v1.OperatorService.Export:output_type -> usher.v1.ExportResponse
+	33, // 47: usher.v1.OperatorService.Import:output_type -> usher.v1.ImportResponse
+	27, // 48: usher.v1.OperatorService.GetServerInfo:output_type -> usher.v1.GetServerInfoResponse
+	35, // [35:49] is the sub-list for method output_type
+	21, // [21:35] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_usher_v1_operator_service_proto_init() }
@@ -2021,13 +2593,18 @@ func file_usher_v1_operator_service_proto_init() {
 		return
 	}
 	file_usher_v1_admin_service_proto_init()
+	file_usher_v1_operator_service_proto_msgTypes[30].OneofWrappers = []any{
+		(*ImportRequest_Start)(nil),
+		(*ImportRequest_Lines)(nil),
+		(*ImportRequest_End)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_usher_v1_operator_service_proto_rawDesc), len(file_usher_v1_operator_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,8 @@ const (
 	OperatorService_PutCatalog_FullMethodName    = "/usher.v1.OperatorService/PutCatalog"
 	OperatorService_GetCatalog_FullMethodName    = "/usher.v1.OperatorService/GetCatalog"
 	OperatorService_ListCatalogs_FullMethodName  = "/usher.v1.OperatorService/ListCatalogs"
+	OperatorService_Export_FullMethodName        = "/usher.v1.OperatorService/Export"
+	OperatorService_Import_FullMethodName        = "/usher.v1.OperatorService/Import"
 	OperatorService_GetServerInfo_FullMethodName = "/usher.v1.OperatorService/GetServerInfo"
 )
 
@@ -78,13 +80,33 @@ type OperatorServiceClient interface {
 	// PutCatalog checks a catalog and stores it.
 	//
 	// Errors: INVALID_ARGUMENT `INVALID_CATALOG` with one field violation per fault,
-	// each with line and column; FAILED_PRECONDITION `CATALOG_IMMUTABLE` if that version
-	// is there with other content: raise the version.
+	// each with line and column, a statement that does not hold among them, with a
+	// counterexample; FAILED_PRECONDITION `CATALOG_IMMUTABLE` if that version
+	// is there with other content: raise the version; NOT_FOUND if the catalog that it extends
+	// is not stored.
 	PutCatalog(ctx context.Context, in *PutCatalogRequest, opts ...grpc.CallOption) (*PutCatalogResponse, error)
 	// GetCatalog answers a catalog. NOT_FOUND if there is none of that name and version.
 	GetCatalog(ctx context.Context, in *GetCatalogRequest, opts ...grpc.CallOption) (*GetCatalogResponse, error)
 	// ListCatalogs lists every version of every catalog, by name and version.
 	ListCatalogs(ctx context.Context, in *ListCatalogsRequest, opts ...grpc.CallOption) (*ListCatalogsResponse, error)
+	// Export answers a tenant, or all, as JSON Lines: catalogs, tenants, toggles and assignments, at
+	// one revision, in an order that makes two exports easy to compare. Change records and
+	// deleted tenants are not exported. docs/export.md has the format.
+	//
+	// Errors: NOT_FOUND for an unknown tenant.
+	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
+	// Import takes what Export answered: whole, or not at all. What is sent is filled into
+	// tenants that nobody sees, piece by piece, and shown at once in the end. A client that is
+	// interrupted goes on with the same `import_id`, where the server says.
+	//
+	// The first answer says how many bytes of the file are there already: the client goes on behind
+	// them. Further answers tell how far it is; the last one what was done.
+	//
+	// Errors: INVALID_ARGUMENT `INVALID_IMPORT` for a line that can't be imported, with its number;
+	// ALREADY_EXISTS for a tenant that there is, unless `replace` says so; FAILED_PRECONDITION
+	// `CATALOG_IMMUTABLE` for a catalog that is stored with other content; ABORTED if another
+	// call with that `import_id` goes on.
+	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
 	// GetServerInfo answers what server this is.
 	GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error)
 }
@@ -216,6 +238,38 @@ func (c *operatorServiceClient) ListCatalogs(ctx context.Context, in *ListCatalo
 	return out, nil
 }
 
+func (c *operatorServiceClient) Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OperatorService_ServiceDesc.Streams[1], OperatorService_Export_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportRequest, ExportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_ExportClient = grpc.ServerStreamingClient[ExportResponse]
+
+func (c *operatorServiceClient) Import(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OperatorService_ServiceDesc.Streams[2], OperatorService_Import_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportRequest, ImportResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_ImportClient = grpc.BidiStreamingClient[ImportRequest, ImportResponse]
+
 func (c *operatorServiceClient) GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetServerInfoResponse)
@@ -271,13 +325,33 @@ type OperatorServiceServer interface {
 	// PutCatalog checks a catalog and stores it.
 	//
 	// Errors: INVALID_ARGUMENT `INVALID_CATALOG` with one field violation per fault,
-	// each with line and column; FAILED_PRECONDITION `CATALOG_IMMUTABLE` if that version
-	// is there with other content: raise the version.
+	// each with line and column, a statement that does not hold among them, with a
+	// counterexample; FAILED_PRECONDITION `CATALOG_IMMUTABLE` if that version
+	// is there with other content: raise the version; NOT_FOUND if the catalog that it extends
+	// is not stored.
 	PutCatalog(context.Context, *PutCatalogRequest) (*PutCatalogResponse, error)
 	// GetCatalog answers a catalog. NOT_FOUND if there is none of that name and version.
 	GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error)
 	// ListCatalogs lists every version of every catalog, by name and version.
 	ListCatalogs(context.Context, *ListCatalogsRequest) (*ListCatalogsResponse, error)
+	// Export answers a tenant, or all, as JSON Lines: catalogs, tenants, toggles and assignments, at
+	// one revision, in an order that makes two exports easy to compare. Change records and
+	// deleted tenants are not exported. docs/export.md has the format.
+	//
+	// Errors: NOT_FOUND for an unknown tenant.
+	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
+	// Import takes what Export answered: whole, or not at all. What is sent is filled into
+	// tenants that nobody sees, piece by piece, and shown at once in the end. A client that is
+	// interrupted goes on with the same `import_id`, where the server says.
+	//
+	// The first answer says how many bytes of the file are there already: the client goes on behind
+	// them. Further answers tell how far it is; the last one what was done.
+	//
+	// Errors: INVALID_ARGUMENT `INVALID_IMPORT` for a line that can't be imported, with its number;
+	// ALREADY_EXISTS for a tenant that there is, unless `replace` says so; FAILED_PRECONDITION
+	// `CATALOG_IMMUTABLE` for a catalog that is stored with other content; ABORTED if another
+	// call with that `import_id` goes on.
+	Import(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
 	// GetServerInfo answers what server this is.
 	GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
@@ -322,6 +396,12 @@ func (UnimplementedOperatorServiceServer) GetCatalog(context.Context, *GetCatalo
 }
 func (UnimplementedOperatorServiceServer) ListCatalogs(context.Context, *ListCatalogsRequest) (*ListCatalogsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCatalogs not implemented")
+}
+func (UnimplementedOperatorServiceServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Export not implemented")
+}
+func (UnimplementedOperatorServiceServer) Import(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Import not implemented")
 }
 func (UnimplementedOperatorServiceServer) GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetServerInfo not implemented")
@@ -538,6 +618,24 @@ func _OperatorService_ListCatalogs_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OperatorServiceServer).Export(m, &grpc.GenericServerStream[ExportRequest, ExportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_ExportServer = grpc.ServerStreamingServer[ExportResponse]
+
+func _OperatorService_Import_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(OperatorServiceServer).Import(&grpc.GenericServerStream[ImportRequest, ImportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_ImportServer = grpc.BidiStreamingServer[ImportRequest, ImportResponse]
+
 func _OperatorService_GetServerInfo_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetServerInfoRequest)
 	if err := dec(in); err != nil {
@@ -613,6 +711,17 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "VerifyChanges",
 			Handler:       _OperatorService_VerifyChanges_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "Export",
+			Handler:       _OperatorService_Export_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Import",
+			Handler:       _OperatorService_Import_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "usher/v1/operator_service.proto",

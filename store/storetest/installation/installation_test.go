@@ -145,7 +145,7 @@ func tables(t *testing.T) map[store.CatalogRef]*policy.Table {
 	t.Helper()
 	tables := make(map[store.CatalogRef]*policy.Table)
 	for _, source := range catalogs.All() {
-		catalog, err := policy.Parse(source.Name, source.YAML)
+		catalog, err := policy.Parse(source.Name, source.YAML, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,6 +33,9 @@ const (
 // (action `set`; the resource id is the name of the toggle), by which
 // administration is decided. Every resource type has, without declaring it, the
 // string attribute `id`, which is the id of the resource.
+//
+// A catalog that extends another one has all that this one has, and adds to it; see
+// Extension.
 type Catalog struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the catalog, which tenants are created with.
@@ -45,21 +48,31 @@ type Catalog struct {
 	// The types of scope an assignment can be limited to, such as "team".
 	ScopeTypes []string `protobuf:"bytes,4,rep,name=scope_types,json=scopeTypes,proto3" json:"scope_types,omitempty"`
 	// The types of subject that may hold roles ("user", "group"), unless a role
-	// says otherwise.
+	// says otherwise. At least one, unless the catalog extends another one.
 	Holders []string `protobuf:"bytes,5,rep,name=holders,proto3" json:"holders,omitempty"`
 	// The role of whoever holds no role with an allow rule that is in force now.
 	// It can't be granted. Empty: such a subject has no role.
 	DefaultRole string `protobuf:"bytes,6,opt,name=default_role,json=defaultRole,proto3" json:"default_role,omitempty"`
 	// What is acted upon. The order has no meaning.
 	ResourceTypes []*ResourceType `protobuf:"bytes,7,rep,name=resource_types,json=resourceTypes,proto3" json:"resource_types,omitempty"`
-	// The roles. Their order settles which role a reason names when several would do.
+	// The roles, at least one. Their order settles which role a reason names when several would do.
 	Roles []*Role `protobuf:"bytes,8,rep,name=roles,proto3" json:"roles,omitempty"`
 	// The switches of a tenant.
 	Toggles []*Toggle `protobuf:"bytes,9,rep,name=toggles,proto3" json:"toggles,omitempty"`
-	// The rules about changing who holds which role.
+	// The rules about changing who holds which role. They have to be there, unless the catalog
+	// extends another one.
 	Administration *Administration `protobuf:"bytes,10,opt,name=administration,proto3" json:"administration,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The catalog that this one extends. Unset: none.
+	Extends *Extension `protobuf:"bytes,11,opt,name=extends,proto3" json:"extends,omitempty"`
+	// Roles of the extended catalog that allow less in this one.
+	Narrow []*Narrowing `protobuf:"bytes,12,rep,name=narrow,proto3" json:"narrow,omitempty"`
+	// What has to hold whatever tenants do. PutCatalog and `usher catalog verify` prove it.
+	Statements []*Statement `protobuf:"bytes,13,rep,name=statements,proto3" json:"statements,omitempty"`
+	// What people call scope types and permissions, for texts that end users read and for
+	// handbooks. Names without words are shown as they are.
+	Words         []*Word `protobuf:"bytes,14,rep,name=words,proto3" json:"words,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Catalog) Reset() {
@@ -162,6 +175,507 @@ func (x *Catalog) GetAdministration() *Administration {
 	return nil
 }
 
+func (x *Catalog) GetExtends() *Extension {
+	if x != nil {
+		return x.Extends
+	}
+	return nil
+}
+
+func (x *Catalog) GetNarrow() []*Narrowing {
+	if x != nil {
+		return x.Narrow
+	}
+	return nil
+}
+
+func (x *Catalog) GetStatements() []*Statement {
+	if x != nil {
+		return x.Statements
+	}
+	return nil
+}
+
+func (x *Catalog) GetWords() []*Word {
+	if x != nil {
+		return x.Words
+	}
+	return nil
+}
+
+// Extension names the catalog that a catalog extends, which has to be stored before. The
+// catalog then has all of it: its resource types, roles, toggles, statements and rules of
+// administration come first, followed by its own. It can add scope types, resource types,
+// toggles, roles (from scratch, or cloned by `inherits` with `keep_toggles`), exclusive roles,
+// refused transitions, advisory limits, statements and words; and narrow roles. It can
+// not change or remove what is there: no name is declared again, `holders`,
+// `default_role`, `administration.protected_role` and `administration.has_primary` are those of
+// the extended catalog and are left out, no forbid rule is lifted, and all statements of the
+// extended catalog have to hold in it.
+type Extension struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the extended catalog.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its version.
+	Version       uint32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Extension) Reset() {
+	*x = Extension{}
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Extension) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Extension) ProtoMessage() {}
+
+func (x *Extension) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Extension.ProtoReflect.Descriptor instead.
+func (*Extension) Descriptor() ([]byte, []int) {
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Extension) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Extension) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// Narrowing takes permissions from a role of the extended catalog: its allow rules, written
+// or inherited, no longer give them. Forbid rules stay. Roles that inherit from it in the
+// extended catalog keep what they have; those of this catalog inherit what is left.
+type Narrowing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// The permissions, each as "ticket:view", "ticket:*" or "*:view".
+	Without       []string `protobuf:"bytes,2,rep,name=without,proto3" json:"without,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Narrowing) Reset() {
+	*x = Narrowing{}
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Narrowing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Narrowing) ProtoMessage() {}
+
+func (x *Narrowing) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Narrowing.ProtoReflect.Descriptor instead.
+func (*Narrowing) Descriptor() ([]byte, []int) {
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Narrowing) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Narrowing) GetWithout() []string {
+	if x != nil {
+		return x.Without
+	}
+	return nil
+}
+
+// Word is what people call something.
+type Word struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is: a scope type ("team"), or a permission ("ticket:view").
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The words, by language (BCP 47 tag): of a scope type a noun ("team"), of a
+	// permission what somebody may do ("view tickets", "Tickets ansehen", "consulter les
+	// tickets").
+	Titles        map[string]string `protobuf:"bytes,2,rep,name=titles,proto3" json:"titles,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Word) Reset() {
+	*x = Word{}
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Word) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Word) ProtoMessage() {}
+
+func (x *Word) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Word.ProtoReflect.Descriptor instead.
+func (*Word) Descriptor() ([]byte, []int) {
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Word) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Word) GetTitles() map[string]string {
+	if x != nil {
+		return x.Titles
+	}
+	return nil
+}
+
+// Statement is something that has to hold in every state that a tenant can get into: for all
+// states of the toggles that are not locked, wherever roles are held, whatever the resource
+// is like. It is proved, not tried. It has exactly one of `never`, `only`, `always`, `alike` and
+// `granted`.
+//
+// Patterns of permissions are "ticket:view", "ticket:*", "*:view" or "*:*", the permissions
+// about roles and toggles included.
+type Statement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it says, in words, for people who read a counterexample.
+	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	// It is about who holds exactly this role, in the tenant or in any number of scopes, and
+	// about what this role alone gives. Empty: about everybody, whatever they hold, by themselves
+	// or through groups, if anything.
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// Of a statement about everybody: not about those who hold one of these roles.
+	Except []string `protobuf:"bytes,3,rep,name=except,proto3" json:"except,omitempty"`
+	// None of these permissions is ever given.
+	Never []string `protobuf:"bytes,4,rep,name=never,proto3" json:"never,omitempty"`
+	// No permission but these is ever given.
+	Only []string `protobuf:"bytes,5,rep,name=only,proto3" json:"only,omitempty"`
+	// Each of these permissions is always given. It needs a role.
+	Always []string `protobuf:"bytes,6,rep,name=always,proto3" json:"always,omitempty"`
+	// Two permissions are answered alike.
+	Alike *Likeness `protobuf:"bytes,7,opt,name=alike,proto3" json:"alike,omitempty"`
+	// Some roles are never granted but by holders of others.
+	Granted *Granting `protobuf:"bytes,8,opt,name=granted,proto3" json:"granted,omitempty"`
+	// The statement is only about resources that this reach covers, written as in a rule.
+	// "assigned" are those in a scope in which the role is held. Empty: about all.
+	Within string `protobuf:"bytes,9,opt,name=within,proto3" json:"within,omitempty"`
+	// The statement is only about resources that this reach does not cover. Empty: about all.
+	Beyond string `protobuf:"bytes,10,opt,name=beyond,proto3" json:"beyond,omitempty"`
+	// It is only about tenants in which this toggle is on. Empty: about all.
+	WhileOn string `protobuf:"bytes,11,opt,name=while_on,json=whileOn,proto3" json:"while_on,omitempty"`
+	// It is only about tenants in which this toggle is off. Empty: about all.
+	WhileOff string `protobuf:"bytes,12,opt,name=while_off,json=whileOff,proto3" json:"while_off,omitempty"`
+	// It is only about resources for which this condition is true. It is written as in a rule,
+	// and has to fit each resource type of the permissions. Empty: about all.
+	Where string `protobuf:"bytes,13,opt,name=where,proto3" json:"where,omitempty"`
+	// It is only about resources for which this condition is not true: false, or undecided for
+	// want of an attribute. Empty: about all.
+	Unless        string `protobuf:"bytes,14,opt,name=unless,proto3" json:"unless,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statement) Reset() {
+	*x = Statement{}
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statement) ProtoMessage() {}
+
+func (x *Statement) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statement.ProtoReflect.Descriptor instead.
+func (*Statement) Descriptor() ([]byte, []int) {
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Statement) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Statement) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Statement) GetExcept() []string {
+	if x != nil {
+		return x.Except
+	}
+	return nil
+}
+
+func (x *Statement) GetNever() []string {
+	if x != nil {
+		return x.Never
+	}
+	return nil
+}
+
+func (x *Statement) GetOnly() []string {
+	if x != nil {
+		return x.Only
+	}
+	return nil
+}
+
+func (x *Statement) GetAlways() []string {
+	if x != nil {
+		return x.Always
+	}
+	return nil
+}
+
+func (x *Statement) GetAlike() *Likeness {
+	if x != nil {
+		return x.Alike
+	}
+	return nil
+}
+
+func (x *Statement) GetGranted() *Granting {
+	if x != nil {
+		return x.Granted
+	}
+	return nil
+}
+
+func (x *Statement) GetWithin() string {
+	if x != nil {
+		return x.Within
+	}
+	return ""
+}
+
+func (x *Statement) GetBeyond() string {
+	if x != nil {
+		return x.Beyond
+	}
+	return ""
+}
+
+func (x *Statement) GetWhileOn() string {
+	if x != nil {
+		return x.WhileOn
+	}
+	return ""
+}
+
+func (x *Statement) GetWhileOff() string {
+	if x != nil {
+		return x.WhileOff
+	}
+	return ""
+}
+
+func (x *Statement) GetWhere() string {
+	if x != nil {
+		return x.Where
+	}
+	return ""
+}
+
+func (x *Statement) GetUnless() string {
+	if x != nil {
+		return x.Unless
+	}
+	return ""
+}
+
+// Likeness says that who may do the one may do the other, and the other way round, on the
+// same resource but for its type and id.
+type Likeness struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The one, such as "advisor:add".
+	Permission string `protobuf:"bytes,1,opt,name=permission,proto3" json:"permission,omitempty"`
+	// The other, such as "role:grant".
+	As string `protobuf:"bytes,2,opt,name=as,proto3" json:"as,omitempty"`
+	// The id of the other's resource, such as "advisor". Empty: the same as the one's.
+	Of            string `protobuf:"bytes,3,opt,name=of,proto3" json:"of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Likeness) Reset() {
+	*x = Likeness{}
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Likeness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Likeness) ProtoMessage() {}
+
+func (x *Likeness) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Likeness.ProtoReflect.Descriptor instead.
+func (*Likeness) Descriptor() ([]byte, []int) {
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Likeness) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *Likeness) GetAs() string {
+	if x != nil {
+		return x.As
+	}
+	return ""
+}
+
+func (x *Likeness) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+// Granting says that whoever comes to hold a role owes it to a holder of some other one,
+// however grants are chained, and whoever works together: as long as nobody holds one of the
+// roles `only_by`, and the operator does nothing, nobody who holds none of `roles` comes to hold one.
+type Granting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The roles that are come by.
+	Roles []string `protobuf:"bytes,1,rep,name=roles,proto3" json:"roles,omitempty"`
+	// Those whose holders may have brought it about.
+	OnlyBy        []string `protobuf:"bytes,2,rep,name=only_by,json=onlyBy,proto3" json:"only_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Granting) Reset() {
+	*x = Granting{}
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Granting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Granting) ProtoMessage() {}
+
+func (x *Granting) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Granting.ProtoReflect.Descriptor instead.
+func (*Granting) Descriptor() ([]byte, []int) {
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Granting) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Granting) GetOnlyBy() []string {
+	if x != nil {
+		return x.OnlyBy
+	}
+	return nil
+}
+
 // ResourceType is a kind of thing that is acted upon, such as a ticket.
 type ResourceType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -177,7 +691,7 @@ type ResourceType struct {
 
 func (x *ResourceType) Reset() {
 	*x = ResourceType{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[1]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +703,7 @@ func (x *ResourceType) String() string {
 func (*ResourceType) ProtoMessage() {}
 
 func (x *ResourceType) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[1]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +716,7 @@ func (x *ResourceType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResourceType.ProtoReflect.Descriptor instead.
 func (*ResourceType) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{1}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ResourceType) GetName() string {
@@ -240,7 +754,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[2]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -252,7 +766,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[2]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -265,7 +779,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{2}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Attribute) GetName() string {
@@ -307,7 +821,7 @@ type Role struct {
 
 func (x *Role) Reset() {
 	*x = Role{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[3]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +833,7 @@ func (x *Role) String() string {
 func (*Role) ProtoMessage() {}
 
 func (x *Role) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[3]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +846,7 @@ func (x *Role) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Role.ProtoReflect.Descriptor instead.
 func (*Role) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{3}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Role) GetName() string {
@@ -394,14 +908,17 @@ type Inheritance struct {
 	Reach string `protobuf:"bytes,2,opt,name=reach,proto3" json:"reach,omitempty"`
 	// Whether the copied rules keep `while_on`, `while_off` and `widen`. Without it
 	// the copied rules hold whatever the toggles say, and are not widened.
-	KeepToggles   bool `protobuf:"varint,3,opt,name=keep_toggles,json=keepToggles,proto3" json:"keep_toggles,omitempty"`
+	KeepToggles bool `protobuf:"varint,3,opt,name=keep_toggles,json=keepToggles,proto3" json:"keep_toggles,omitempty"`
+	// Permissions that are not copied, each as "ticket:view", "ticket:*" or "*:view". Forbid
+	// rules are copied all the same.
+	Without       []string `protobuf:"bytes,4,rep,name=without,proto3" json:"without,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Inheritance) Reset() {
 	*x = Inheritance{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[4]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -413,7 +930,7 @@ func (x *Inheritance) String() string {
 func (*Inheritance) ProtoMessage() {}
 
 func (x *Inheritance) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[4]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -426,7 +943,7 @@ func (x *Inheritance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inheritance.ProtoReflect.Descriptor instead.
 func (*Inheritance) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{4}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Inheritance) GetRole() string {
@@ -448,6 +965,13 @@ func (x *Inheritance) GetKeepToggles() bool {
 		return x.KeepToggles
 	}
 	return false
+}
+
+func (x *Inheritance) GetWithout() []string {
+	if x != nil {
+		return x.Without
+	}
+	return nil
 }
 
 // Rule allows or forbids permissions. It is tested in the order reach, condition,
@@ -481,14 +1005,18 @@ type Rule struct {
 	WhileOn string `protobuf:"bytes,6,opt,name=while_on,json=whileOn,proto3" json:"while_on,omitempty"`
 	// A toggle that has to be off for the rule to hold. Empty: none. A rule has at
 	// most one of `while_on` and `while_off`.
-	WhileOff      string `protobuf:"bytes,7,opt,name=while_off,json=whileOff,proto3" json:"while_off,omitempty"`
+	WhileOff string `protobuf:"bytes,7,opt,name=while_off,json=whileOff,proto3" json:"while_off,omitempty"`
+	// What to tell somebody who may not because the condition is not met, by language
+	// (BCP 47 tag): a sentence without its full stop, such as "the ticket is closed". Without it
+	// the condition is told attribute by attribute.
+	Unmet         map[string]string `protobuf:"bytes,8,rep,name=unmet,proto3" json:"unmet,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[5]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +1028,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[5]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +1041,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{5}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Rule) GetAllow() []string {
@@ -565,6 +1093,13 @@ func (x *Rule) GetWhileOff() string {
 	return ""
 }
 
+func (x *Rule) GetUnmet() map[string]string {
+	if x != nil {
+		return x.Unmet
+	}
+	return nil
+}
+
 // Widening is a reach that a rule has in addition while a toggle says so. When the
 // resource is not in reach, the reason is the rule's own reach, not the widening.
 type Widening struct {
@@ -581,7 +1116,7 @@ type Widening struct {
 
 func (x *Widening) Reset() {
 	*x = Widening{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[6]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +1128,7 @@ func (x *Widening) String() string {
 func (*Widening) ProtoMessage() {}
 
 func (x *Widening) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[6]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +1141,7 @@ func (x *Widening) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Widening.ProtoReflect.Descriptor instead.
 func (*Widening) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{6}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Widening) GetReach() string {
@@ -650,7 +1185,7 @@ type Toggle struct {
 
 func (x *Toggle) Reset() {
 	*x = Toggle{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[7]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +1197,7 @@ func (x *Toggle) String() string {
 func (*Toggle) ProtoMessage() {}
 
 func (x *Toggle) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[7]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +1210,7 @@ func (x *Toggle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Toggle.ProtoReflect.Descriptor instead.
 func (*Toggle) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{7}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Toggle) GetName() string {
@@ -720,7 +1255,7 @@ type Administration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The role of which a tenant always keeps a holder: a subject of type `user` whose
 	// assignment in the tenant runs now and has no end. A tenant's first administrator
-	// gets it.
+	// gets it. It has to be there, unless the catalog extends another one.
 	ProtectedRole string `protobuf:"bytes,1,opt,name=protected_role,json=protectedRole,proto3" json:"protected_role,omitempty"`
 	// Roles of which a subject holds at most one at any time (in several scopes, if it
 	// likes). Counted are the subject's own assignments that run now or later.
@@ -739,7 +1274,7 @@ type Administration struct {
 
 func (x *Administration) Reset() {
 	*x = Administration{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[8]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +1286,7 @@ func (x *Administration) String() string {
 func (*Administration) ProtoMessage() {}
 
 func (x *Administration) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[8]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +1299,7 @@ func (x *Administration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Administration.ProtoReflect.Descriptor instead.
 func (*Administration) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{8}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Administration) GetProtectedRole() string {
@@ -817,7 +1352,7 @@ type AdvisoryLimit struct {
 
 func (x *AdvisoryLimit) Reset() {
 	*x = AdvisoryLimit{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[9]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +1364,7 @@ func (x *AdvisoryLimit) String() string {
 func (*AdvisoryLimit) ProtoMessage() {}
 
 func (x *AdvisoryLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[9]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +1377,7 @@ func (x *AdvisoryLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdvisoryLimit.ProtoReflect.Descriptor instead.
 func (*AdvisoryLimit) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{9}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AdvisoryLimit) GetRole() string {
@@ -890,7 +1425,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[10]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1437,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[10]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1450,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{10}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Transition) GetFrom() string {
@@ -973,7 +1508,7 @@ type SupportRequest struct {
 
 func (x *SupportRequest) Reset() {
 	*x = SupportRequest{}
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[11]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1520,7 @@ func (x *SupportRequest) String() string {
 func (*SupportRequest) ProtoMessage() {}
 
 func (x *SupportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[11]
+	mi := &file_usher_catalog_v1_catalog_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1533,7 @@ func (x *SupportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SupportRequest.ProtoReflect.Descriptor instead.
 func (*SupportRequest) Descriptor() ([]byte, []int) {
-	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
+	return file_usher_catalog_v1_catalog_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SupportRequest) GetFields() []string {
@@ -1019,23 +1554,71 @@ var File_usher_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_usher_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1eusher/catalog/v1/catalog.proto\x12\x10usher.catalog.v1\x1a\x1bbuf/validate/validate.proto\"\xb4\x05\n" +
+	"\x1eusher/catalog/v1/catalog.proto\x12\x10usher.catalog.v1\x1a\x1bbuf/validate/validate.proto\"\xe8\n" +
+	"\n" +
 	"\aCatalog\x121\n" +
 	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12!\n" +
 	"\aversion\x18\x02 \x01(\rB\a\xbaH\x04*\x02 \x00R\aversion\x12N\n" +
 	"\x06titles\x18\x03 \x03(\v2%.usher.catalog.v1.Catalog.TitlesEntryB\x0f\xbaH\f\x9a\x01\t\x10@*\x05r\x03(\x80\x02R\x06titles\x12E\n" +
 	"\vscope_types\x18\x04 \x03(\tB$\xbaH!\x92\x01\x1e\x10 \"\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\n" +
-	"scopeTypes\x12@\n" +
-	"\aholders\x18\x05 \x03(\tB&\xbaH#\x92\x01 \b\x01\x10\x10\"\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\aholders\x12!\n" +
+	"scopeTypes\x12>\n" +
+	"\aholders\x18\x05 \x03(\tB$\xbaH!\x92\x01\x1e\x10\x10\"\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\aholders\x12!\n" +
 	"\fdefault_role\x18\x06 \x01(\tR\vdefaultRole\x12P\n" +
-	"\x0eresource_types\x18\a \x03(\v2\x1e.usher.catalog.v1.ResourceTypeB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\rresourceTypes\x129\n" +
-	"\x05roles\x18\b \x03(\v2\x16.usher.catalog.v1.RoleB\v\xbaH\b\x92\x01\x05\b\x01\x10\x80\x02R\x05roles\x12=\n" +
-	"\atoggles\x18\t \x03(\v2\x18.usher.catalog.v1.ToggleB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\atoggles\x12P\n" +
+	"\x0eresource_types\x18\a \x03(\v2\x1e.usher.catalog.v1.ResourceTypeB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\rresourceTypes\x127\n" +
+	"\x05roles\x18\b \x03(\v2\x16.usher.catalog.v1.RoleB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x05roles\x12=\n" +
+	"\atoggles\x18\t \x03(\v2\x18.usher.catalog.v1.ToggleB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\atoggles\x12H\n" +
 	"\x0eadministration\x18\n" +
-	" \x01(\v2 .usher.catalog.v1.AdministrationB\x06\xbaH\x03\xc8\x01\x01R\x0eadministration\x1a9\n" +
+	" \x01(\v2 .usher.catalog.v1.AdministrationR\x0eadministration\x125\n" +
+	"\aextends\x18\v \x01(\v2\x1b.usher.catalog.v1.ExtensionR\aextends\x12>\n" +
+	"\x06narrow\x18\f \x03(\v2\x1b.usher.catalog.v1.NarrowingB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x06narrow\x12F\n" +
+	"\n" +
+	"statements\x18\r \x03(\v2\x1b.usher.catalog.v1.StatementB\t\xbaH\x06\x92\x01\x03\x10\x80\bR\n" +
+	"statements\x127\n" +
+	"\x05words\x18\x0e \x03(\v2\x16.usher.catalog.v1.WordB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x05words\x1a9\n" +
 	"\vTitlesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcb\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\xc5\x03\xbaH\xc1\x03\x1a\x8b\x01\n" +
+	"\x0fcatalog.holders\x12Kthe types of subject that may hold roles are missing: write holders: [user]\x1a+has(this.extends) || size(this.holders) > 0\x1ae\n" +
+	"\rcatalog.roles\x12)the roles are missing: write at least one\x1a)has(this.extends) || size(this.roles) > 0\x1a\xc9\x01\n" +
+	"\x16catalog.administration\x12Tthe rules of administration are missing: write administration: {protected_role: ...}\x1aYhas(this.extends) || has(this.administration) && this.administration.protected_role != ''\"a\n" +
+	"\tExtension\x121\n" +
+	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12!\n" +
+	"\aversion\x18\x02 \x01(\rB\a\xbaH\x04*\x02 \x00R\aversion\"N\n" +
+	"\tNarrowing\x12\x1a\n" +
+	"\x04role\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04role\x12%\n" +
+	"\awithout\x18\x02 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\x80\bR\awithout\"\xac\x01\n" +
+	"\x04Word\x12\x1a\n" +
+	"\x04name\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04name\x12M\n" +
+	"\x06titles\x18\x02 \x03(\v2\".usher.catalog.v1.Word.TitlesEntryB\x11\xbaH\x0e\x9a\x01\v\b\x01\x10@*\x05r\x03(\x80\x02R\x06titles\x1a9\n" +
+	"\vTitlesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd9\x03\n" +
+	"\tStatement\x12 \n" +
+	"\x05title\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05 \x01(\x80\x02R\x05title\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12!\n" +
+	"\x06except\x18\x03 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x06except\x12\x1f\n" +
+	"\x05never\x18\x04 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\bR\x05never\x12\x1d\n" +
+	"\x04only\x18\x05 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\bR\x04only\x12!\n" +
+	"\x06always\x18\x06 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\bR\x06always\x120\n" +
+	"\x05alike\x18\a \x01(\v2\x1a.usher.catalog.v1.LikenessR\x05alike\x124\n" +
+	"\agranted\x18\b \x01(\v2\x1a.usher.catalog.v1.GrantingR\agranted\x12\x16\n" +
+	"\x06within\x18\t \x01(\tR\x06within\x12\x16\n" +
+	"\x06beyond\x18\n" +
+	" \x01(\tR\x06beyond\x12\x19\n" +
+	"\bwhile_on\x18\v \x01(\tR\awhileOn\x12\x1b\n" +
+	"\twhile_off\x18\f \x01(\tR\bwhileOff\x12\x1e\n" +
+	"\x05where\x18\r \x01(\tB\b\xbaH\x05r\x03(\x80 R\x05where\x12 \n" +
+	"\x06unless\x18\x0e \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06unless\"Z\n" +
+	"\bLikeness\x12&\n" +
+	"\n" +
+	"permission\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\n" +
+	"permission\x12\x16\n" +
+	"\x02as\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x02as\x12\x0e\n" +
+	"\x02of\x18\x03 \x01(\tR\x02of\"S\n" +
+	"\bGranting\x12!\n" +
+	"\x05roles\x18\x01 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\x80\x02R\x05roles\x12$\n" +
+	"\aonly_by\x18\x02 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\x80\x02R\x06onlyBy\"\xcb\x01\n" +
 	"\fResourceType\x121\n" +
 	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12A\n" +
 	"\aactions\x18\x02 \x03(\tB'\xbaH$\x92\x01!\b\x01\x10\x80\x02\"\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\aactions\x12E\n" +
@@ -1055,11 +1638,12 @@ const file_usher_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x05rules\x18\a \x03(\v2\x16.usher.catalog.v1.RuleB\t\xbaH\x06\x92\x01\x03\x10\x80\bR\x05rules\x1a9\n" +
 	"\vTitlesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"b\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x87\x01\n" +
 	"\vInheritance\x12\x1a\n" +
 	"\x04role\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x04role\x12\x14\n" +
 	"\x05reach\x18\x02 \x01(\tR\x05reach\x12!\n" +
-	"\fkeep_toggles\x18\x03 \x01(\bR\vkeepToggles\"\xfa\x01\n" +
+	"\fkeep_toggles\x18\x03 \x01(\bR\vkeepToggles\x12#\n" +
+	"\awithout\x18\x04 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\bR\awithout\"\xfe\x02\n" +
 	"\x04Rule\x12\x1f\n" +
 	"\x05allow\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\bR\x05allow\x12!\n" +
 	"\x06forbid\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\bR\x06forbid\x12\x1c\n" +
@@ -1067,7 +1651,12 @@ const file_usher_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x05widen\x18\x04 \x01(\v2\x1a.usher.catalog.v1.WideningR\x05widen\x12&\n" +
 	"\tcondition\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80 R\tcondition\x12\x19\n" +
 	"\bwhile_on\x18\x06 \x01(\tR\awhileOn\x12\x1b\n" +
-	"\twhile_off\x18\a \x01(\tR\bwhileOff\"`\n" +
+	"\twhile_off\x18\a \x01(\tR\bwhileOff\x12H\n" +
+	"\x05unmet\x18\b \x03(\v2!.usher.catalog.v1.Rule.UnmetEntryB\x0f\xbaH\f\x9a\x01\t\x10@*\x05r\x03(\x80\x02R\x05unmet\x1a8\n" +
+	"\n" +
+	"UnmetEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"`\n" +
 	"\bWidening\x12\x1c\n" +
 	"\x05reach\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x05reach\x12\x19\n" +
 	"\bwhile_on\x18\x02 \x01(\tR\awhileOn\x12\x1b\n" +
@@ -1083,9 +1672,9 @@ const file_usher_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\f\n" +
 	"\n" +
-	"_starts_on\"\xc3\x02\n" +
-	"\x0eAdministration\x12-\n" +
-	"\x0eprotected_role\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\rprotectedRole\x122\n" +
+	"_starts_on\"\xbb\x02\n" +
+	"\x0eAdministration\x12%\n" +
+	"\x0eprotected_role\x18\x01 \x01(\tR\rprotectedRole\x122\n" +
 	"\x0fexclusive_roles\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x0eexclusiveRoles\x12X\n" +
 	"\x13refused_transitions\x18\x03 \x03(\v2\x1c.usher.catalog.v1.TransitionB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x12refusedTransitions\x12S\n" +
 	"\x0fadvisory_limits\x18\x04 \x03(\v2\x1f.usher.catalog.v1.AdvisoryLimitB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x0eadvisoryLimits\x12\x1f\n" +
@@ -1129,48 +1718,64 @@ func file_usher_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_usher_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_usher_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_usher_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_usher_catalog_v1_catalog_proto_goTypes = []any{
 	(*Catalog)(nil),        // 0: usher.catalog.v1.Catalog
-	(*ResourceType)(nil),   // 1: usher.catalog.v1.ResourceType
-	(*Attribute)(nil),      // 2: usher.catalog.v1.Attribute
-	(*Role)(nil),           // 3: usher.catalog.v1.Role
-	(*Inheritance)(nil),    // 4: usher.catalog.v1.Inheritance
-	(*Rule)(nil),           // 5: usher.catalog.v1.Rule
-	(*Widening)(nil),       // 6: usher.catalog.v1.Widening
-	(*Toggle)(nil),         // 7: usher.catalog.v1.Toggle
-	(*Administration)(nil), // 8: usher.catalog.v1.Administration
-	(*AdvisoryLimit)(nil),  // 9: usher.catalog.v1.AdvisoryLimit
-	(*Transition)(nil),     // 10: usher.catalog.v1.Transition
-	(*SupportRequest)(nil), // 11: usher.catalog.v1.SupportRequest
-	nil,                    // 12: usher.catalog.v1.Catalog.TitlesEntry
-	nil,                    // 13: usher.catalog.v1.Role.TitlesEntry
-	nil,                    // 14: usher.catalog.v1.Toggle.TitlesEntry
-	nil,                    // 15: usher.catalog.v1.AdvisoryLimit.WarningEntry
-	nil,                    // 16: usher.catalog.v1.Transition.RemedyEntry
+	(*Extension)(nil),      // 1: usher.catalog.v1.Extension
+	(*Narrowing)(nil),      // 2: usher.catalog.v1.Narrowing
+	(*Word)(nil),           // 3: usher.catalog.v1.Word
+	(*Statement)(nil),      // 4: usher.catalog.v1.Statement
+	(*Likeness)(nil),       // 5: usher.catalog.v1.Likeness
+	(*Granting)(nil),       // 6: usher.catalog.v1.Granting
+	(*ResourceType)(nil),   // 7: usher.catalog.v1.ResourceType
+	(*Attribute)(nil),      // 8: usher.catalog.v1.Attribute
+	(*Role)(nil),           // 9: usher.catalog.v1.Role
+	(*Inheritance)(nil),    // 10: usher.catalog.v1.Inheritance
+	(*Rule)(nil),           // 11: usher.catalog.v1.Rule
+	(*Widening)(nil),       // 12: usher.catalog.v1.Widening
+	(*Toggle)(nil),         // 13: usher.catalog.v1.Toggle
+	(*Administration)(nil), // 14: usher.catalog.v1.Administration
+	(*AdvisoryLimit)(nil),  // 15: usher.catalog.v1.AdvisoryLimit
+	(*Transition)(nil),     // 16: usher.catalog.v1.Transition
+	(*SupportRequest)(nil), // 17: usher.catalog.v1.SupportRequest
+	nil,                    // 18: usher.catalog.v1.Catalog.TitlesEntry
+	nil,                    // 19: usher.catalog.v1.Word.TitlesEntry
+	nil,                    // 20: usher.catalog.v1.Role.TitlesEntry
+	nil,                    // 21: usher.catalog.v1.Rule.UnmetEntry
+	nil,                    // 22: usher.catalog.v1.Toggle.TitlesEntry
+	nil,                    // 23: usher.catalog.v1.AdvisoryLimit.WarningEntry
+	nil,                    // 24: usher.catalog.v1.Transition.RemedyEntry
 }
 var file_usher_catalog_v1_catalog_proto_depIdxs = []int32{
-	12, // 0: usher.catalog.v1.Catalog.titles:type_name -> usher.catalog.v1.Catalog.TitlesEntry
-	1,  // 1: usher.catalog.v1.Catalog.resource_types:type_name -> usher.catalog.v1.ResourceType
-	3,  // 2: usher.catalog.v1.Catalog.roles:type_name -> usher.catalog.v1.Role
-	7,  // 3: usher.catalog.v1.Catalog.toggles:type_name -> usher.catalog.v1.Toggle
-	8,  // 4: usher.catalog.v1.Catalog.administration:type_name -> usher.catalog.v1.Administration
-	2,  // 5: usher.catalog.v1.ResourceType.attributes:type_name -> usher.catalog.v1.Attribute
-	13, // 6: usher.catalog.v1.Role.titles:type_name -> usher.catalog.v1.Role.TitlesEntry
-	4,  // 7: usher.catalog.v1.Role.inherits:type_name -> usher.catalog.v1.Inheritance
-	5,  // 8: usher.catalog.v1.Role.rules:type_name -> usher.catalog.v1.Rule
-	6,  // 9: usher.catalog.v1.Rule.widen:type_name -> usher.catalog.v1.Widening
-	14, // 10: usher.catalog.v1.Toggle.titles:type_name -> usher.catalog.v1.Toggle.TitlesEntry
-	10, // 11: usher.catalog.v1.Administration.refused_transitions:type_name -> usher.catalog.v1.Transition
-	9,  // 12: usher.catalog.v1.Administration.advisory_limits:type_name -> usher.catalog.v1.AdvisoryLimit
-	15, // 13: usher.catalog.v1.AdvisoryLimit.warning:type_name -> usher.catalog.v1.AdvisoryLimit.WarningEntry
-	16, // 14: usher.catalog.v1.Transition.remedy:type_name -> usher.catalog.v1.Transition.RemedyEntry
-	11, // 15: usher.catalog.v1.Transition.support_request:type_name -> usher.catalog.v1.SupportRequest
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	18, // 0: usher.catalog.v1.Catalog.titles:type_name -> usher.catalog.v1.Catalog.TitlesEntry
+	7,  // 1: usher.catalog.v1.Catalog.resource_types:type_name -> usher.catalog.v1.ResourceType
+	9,  // 2: usher.catalog.v1.Catalog.roles:type_name -> usher.catalog.v1.Role
+	13, // 3: usher.catalog.v1.Catalog.toggles:type_name -> usher.catalog.v1.Toggle
+	14, // 4: usher.catalog.v1.Catalog.administration:type_name -> usher.catalog.v1.Administration
+	1,  // 5: usher.catalog.v1.Catalog.extends:type_name -> usher.catalog.v1.Extension
+	2,  // 6: usher.catalog.v1.Catalog.narrow:type_name -> usher.catalog.v1.Narrowing
+	4,  // 7: usher.catalog.v1.Catalog.statements:type_name -> usher.catalog.v1.Statement
+	3,  // 8: usher.catalog.v1.Catalog.words:type_name -> usher.catalog.v1.Word
+	19, // 9: usher.catalog.v1.Word.titles:type_name -> usher.catalog.v1.Word.TitlesEntry
+	5,  // 10: usher.catalog.v1.Statement.alike:type_name -> usher.catalog.v1.Likeness
+	6,  // 11: usher.catalog.v1.Statement.granted:type_name -> usher.catalog.v1.Granting
+	8,  // 12: usher.catalog.v1.ResourceType.attributes:type_name -> usher.catalog.v1.Attribute
+	20, // 13: usher.catalog.v1.Role.titles:type_name -> usher.catalog.v1.Role.TitlesEntry
+	10, // 14: usher.catalog.v1.Role.inherits:type_name -> usher.catalog.v1.Inheritance
+	11, // 15: usher.catalog.v1.Role.rules:type_name -> usher.catalog.v1.Rule
+	12, // 16: usher.catalog.v1.Rule.widen:type_name -> usher.catalog.v1.Widening
+	21, // 17: usher.catalog.v1.Rule.unmet:type_name -> usher.catalog.v1.Rule.UnmetEntry
+	22, // 18: usher.catalog.v1.Toggle.titles:type_name -> usher.catalog.v1.Toggle.TitlesEntry
+	16, // 19: usher.catalog.v1.Administration.refused_transitions:type_name -> usher.catalog.v1.Transition
+	15, // 20: usher.catalog.v1.Administration.advisory_limits:type_name -> usher.catalog.v1.AdvisoryLimit
+	23, // 21: usher.catalog.v1.AdvisoryLimit.warning:type_name -> usher.catalog.v1.AdvisoryLimit.WarningEntry
+	24, // 22: usher.catalog.v1.Transition.remedy:type_name -> usher.catalog.v1.Transition.RemedyEntry
+	17, // 23: usher.catalog.v1.Transition.support_request:type_name -> usher.catalog.v1.SupportRequest
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_usher_catalog_v1_catalog_proto_init() }
@@ -1178,14 +1783,14 @@ func file_usher_catalog_v1_catalog_proto_init() {
 	if File_usher_catalog_v1_catalog_proto != nil {
 		return
 	}
-	file_usher_catalog_v1_catalog_proto_msgTypes[7].OneofWrappers = []any{}
+	file_usher_catalog_v1_catalog_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_usher_catalog_v1_catalog_proto_rawDesc), len(file_usher_catalog_v1_catalog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
