@@ -18,7 +18,7 @@ func TestCatalogOfAWriteThatWasNotMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.store.Close() }()
-	ref := store.CatalogRef{Name: "expertconnect", Version: 2}
+	ref := store.CatalogRef{Name: "expertconnect", Version: 3}
 	err = s.store.View(context.Background(), func(r store.Reader) error {
 		lost, err := s.readCatalog(uncommitted{r, catalogs.All()[1].YAML}, ref)
 		if err != nil {
@@ -46,7 +46,7 @@ func TestStoredCatalogAfterLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.store.Close() }()
-	ref := store.CatalogRef{Name: "expertconnect", Version: 2}
+	ref := store.CatalogRef{Name: "expertconnect", Version: 3}
 	err = s.store.View(context.Background(), func(r store.Reader) error {
 		before, lost := s.cache.lost.Load(), uncommitted{r, catalogs.All()[1].YAML}
 		other, err := s.readCatalog(lost, ref)
