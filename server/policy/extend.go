@@ -37,6 +37,7 @@ func extend(base *Catalog, written *catalogv1.Catalog) (*Catalog, []fault) {
 	}
 	e.merged = proto.CloneOf(base.source)
 	e.narrow()
+	e.keepPromises()
 	e.add()
 	if len(e.faults) > 0 {
 		return nil, e.faults
@@ -160,6 +161,30 @@ func (e *extension) narrow() {
 	}
 }
 
+// keepPromises makes what the extended catalog states to be always given mean its own
+// permissions, not those that are added, less what a narrowing takes.
+func (e *extension) keepPromises() {
+	taken := map[string][]string{}
+	for _, n := range e.written.GetNarrow() {
+		taken[n.GetRole()] = n.GetWithout()
+	}
+	var permissions []string
+	for _, t := range e.base.resourceTypes {
+		permissions = append(permissions, t.permissionNames()...)
+	}
+	slices.Sort(permissions)
+	e.merged.Statements = slices.DeleteFunc(e.merged.GetStatements(), func(s *catalogv1.Statement) bool {
+		if len(s.GetAlways()) == 0 {
+			return false
+		}
+		s.Always = slices.DeleteFunc(slices.Clone(permissions), func(p string) bool {
+			covers := func(pattern string) bool { return matchesPattern(pattern, p) }
+			return !slices.ContainsFunc(s.GetAlways(), covers) || slices.ContainsFunc(taken[s.GetRole()], covers)
+		})
+		return len(s.Always) == 0
+	})
+}
+
 // asWritten is the rule as it would be written in the role that has it.
 func (s ruleSource) asWritten() *catalogv1.Rule {
 	r := &catalogv1.Rule{Allow: s.permissions, Reach: s.rule.reach.String(), Condition: s.condition, Unmet: s.unmet}
@@ -266,7 +291,7 @@ func (e *extension) pathAsWritten(path string) string {
 		"resource_types":                     len(b.GetResourceTypes()),
 		"roles":                              len(b.GetRoles()),
 		"toggles":                            len(b.GetToggles()),
-		"statements":                         len(b.GetStatements()),
+		"statements":                         len(e.merged.GetStatements()) - len(e.written.GetStatements()),
 		"words":                              len(b.GetWords()),
 		"administration.exclusive_roles":     len(a.GetExclusiveRoles()),
 		"administration.refused_transitions": len(a.GetRefusedTransitions()),

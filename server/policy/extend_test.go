@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,8 @@ administration:
     - {role: doctor, holders: 2, warning: {en: Few.}}
 statements:
   - {title: Nurses never copy files, role: nurse, never: [file:copy]}
+  - {title: Nurses always read and enter, role: nurse, within: assigned, always: ["*:enter", file:read]}
+  - {title: Nurses always enter, role: nurse, within: assigned, always: [ward:enter]}
 words:
   - {name: file:read, titles: {en: read files}}
 `
@@ -212,8 +215,14 @@ func TestExtensionIsWhole(t *testing.T) {
 	if town.Base().Ref() != county.Ref() || !town.Extends("county") || !town.Extends("clinic") || town.Extends("town") {
 		t.Error("town extends county, which extends clinic")
 	}
-	if c, o := county.InheritedStatements(), town.InheritedStatements(); c != 1 || o != 2 {
-		t.Errorf("county inherits %d statements and town %d, want 1 and 2", c, o)
+	if c, o := county.InheritedStatements(), town.InheritedStatements(); c != 2 || o != 3 {
+		t.Errorf("county inherits %d statements and town %d, want 2 and 3: one is narrowed away", c, o)
+	}
+	if s := county.Message().GetStatements()[1]; !slices.Equal(s.GetAlways(), []string{"file:read"}) {
+		t.Errorf("county states %v to be given always, want what it leaves", s.GetAlways())
+	}
+	if s := parseSource(t, "clinic").Message().GetStatements()[1]; !slices.Equal(s.GetAlways(), []string{"*:enter", "file:read"}) {
+		t.Errorf("an extension has changed the statement to %v", s)
 	}
 	again, err := policy.Parse("town.yaml", []byte(sources["town"]), func(store.CatalogRef) (*policy.Catalog, error) { return county, nil })
 	if err != nil || again.Base() != county {

@@ -211,7 +211,9 @@ func (x *Catalog) GetWords() []*Word {
 // not change or remove what is there: no name is declared again, `holders`,
 // `default_role`, `administration.protected_role` and `administration.has_primary` are those of
 // the extended catalog and are left out, no forbid rule is lifted, and all statements of the
-// extended catalog have to hold in it.
+// extended catalog have to hold in it: patterns of what is always given as of its own permissions.
+//
+// At most 8 catalogs extend one another in a row, each with a name of its own.
 type Extension struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the extended catalog.
@@ -268,7 +270,8 @@ func (x *Extension) GetVersion() uint32 {
 
 // Narrowing takes permissions from a role of the extended catalog: its allow rules, written
 // or inherited, no longer give them. Forbid rules stay. Roles that inherit from it in the
-// extended catalog keep what they have; those of this catalog inherit what is left.
+// extended catalog keep what they have; those of this catalog inherit what is left. What the
+// extended catalog states to be always given to the role is stated no more of these permissions.
 type Narrowing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The role.
