@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -52,7 +53,7 @@ func TestPutExtension(t *testing.T) {
 		t.Errorf("got the roles %s", all)
 	}
 	_, err = h.operator.PutCatalog(t.Context(), &usherv1.PutCatalogRequest{Yaml: strings.Replace(extensionOfDesk, "name: helper", "name: agent", 1)})
-	badCall{code: codes.InvalidArgument, reason: "INVALID_CATALOG", field: "yaml", remedy: "5:12 roles[0].name: the extended catalog has the role"}.compare(t, err)
+	badCall{code: codes.InvalidArgument, reason: "INVALID_CATALOG", field: "yaml", remedy: regexp.QuoteMeta("5:12 roles[0].name: the extended catalog has the role")}.compare(t, err)
 }
 
 // TestMoveToExtension moves a tenant to an extension of its catalog and back: it is previewed,
