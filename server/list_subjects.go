@@ -11,6 +11,10 @@ import (
 	"github.com/usher-pdp/usher/store"
 )
 
+// maxAsked is how many subjects are asked about for one page at most, for the same reason as
+// maxScanned.
+const maxAsked = 2_000
+
 // nobody is a subject who holds nothing and owns nothing. No other has that name.
 const nobody = ":"
 
@@ -49,7 +53,7 @@ func listSubjects(ctx context.Context, f *facts, t *tenant, r *usherv1.ListSubje
 	if err != nil {
 		return nil, err
 	}
-	candidates, most, err := f.candidates(t, &question, everyone.Allow, after)
+	candidates, err := f.candidates(t, &question, everyone.Allow, after)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +70,7 @@ func listSubjects(ctx context.Context, f *facts, t *tenant, r *usherv1.ListSubje
 		if err != nil {
 			return nil, err
 		}
-		if listed == pageSize(r.GetPageSize()) || asked >= most || scanned >= maxScanned {
+		if listed == pageSize(r.GetPageSize()) || asked == maxAsked || scanned >= maxScanned {
 			response.NextPageToken = filter.token(after)
 			break
 		}

@@ -8,10 +8,6 @@ import (
 	"github.com/usher-pdp/usher/store"
 )
 
-// maxAsked is how many subjects are looked up one by one for a page at most, for the same
-// reason as maxScanned.
-const maxAsked = 2_000
-
 // maxSources is from how many places in the store subjects are merged at most. Each takes a
 // search for every page.
 const maxSources = 200
@@ -26,27 +22,26 @@ type candidate struct {
 }
 
 // candidates yields, in byte order, subjects after one, among them all who are allowed
-// something, and returns how many of them to ask about for a page at most. If everyone is
-// allowed, all who hold anything have to be asked about.
-func (f *facts) candidates(t *tenant, question *policy.Request, everyone bool, after string) (each iter.Seq2[candidate, error], most int, err error) {
+// something. If everyone is allowed, they are all who hold anything.
+func (f *facts) candidates(t *tenant, question *policy.Request, everyone bool, after string) (iter.Seq2[candidate, error], error) {
 	owner := question.Resource.Owner
 	if owner <= after || strings.HasPrefix(owner, groupPrefix) {
 		owner = ""
 	}
 	if everyone {
-		return f.allSubjects(t.ID, owner, after), maxScanned, nil
+		return f.allSubjects(t.ID, owner, after), nil
 	}
 	sources, err := f.sources(t, question, after)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if len(sources) > maxSources {
-		return f.allSubjects(t.ID, owner, after), maxScanned, nil
+		return f.allSubjects(t.ID, owner, after), nil
 	}
 	if owner != "" {
 		sources = append(sources, func(yield func(string, error) bool) { yield(owner, nil) })
 	}
-	return f.lookUp(t.ID, merged(sources)), maxAsked, nil
+	return f.lookUp(t.ID, merged(sources)), nil
 }
 
 // allSubjects yields all who hold something and come after a subject, and the owner unless
