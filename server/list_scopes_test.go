@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"maps"
@@ -29,13 +30,13 @@ var scopesWorlds = flag.Int("scopes-worlds", 100, "how many random worlds TestFi
 // happened at least, so that an agreement means something. It is far below what is usual.
 var filterSeen = map[string]int{
 	"reach: tenant":         1000,
-	"reach: scopes":         100,
-	"reach: any scope":      300,
-	"reach: own":            200,
-	"condition":             300,
-	"several pages":         50,
+	"reach: scopes":         10,
+	"reach: any scope":      50,
+	"reach: own":            30,
+	"condition":             50,
+	"several pages":         10,
 	"with groups":           1000,
-	"recheck":               500,
+	"recheck":               100,
 	"of roles or toggles":   1000,
 	"allow beside a forbid": 20,
 }
@@ -450,6 +451,17 @@ func TestPagesOfAFilterAreOfOneAnswer(t *testing.T) {
 	next := proto.CloneOf(request)
 	next.PageToken = first.GetNextPageToken()
 
+	raw, err := base64.RawURLEncoding.DecodeString(next.PageToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []string{"-1", "99", "x"} {
+		forged := proto.CloneOf(next)
+		forged.PageToken = base64.RawURLEncoding.EncodeToString(append(raw[:len(raw)-1:len(raw)-1], place...))
+		_, err := h.decisions.ListScopes(t.Context(), forged)
+		wantError(t, err, codes.InvalidArgument, "MALFORMED_REQUEST")
+	}
+
 	if _, err := h.admin.SetToggle(t.Context(), &usherv1.SetToggleRequest{
 		Tenant: "t", Toggle: "advisor_ticket_reassign", State: usherv1.ToggleState_TOGGLE_STATE_ON,
 		By: &usherv1.SetToggleRequest_Operator{Operator: &usherv1.Operator{}},
@@ -496,6 +508,40 @@ func TestFilterLargerThanAMessage(t *testing.T) {
 	}
 	if pages != 2 {
 		t.Errorf("%d pages, want 2: one would be larger than a message should be", pages)
+	}
+}
+
+// TestFilterOfManyConditions lists whole what has more text in its conditions than a message should
+// have.
+func TestFilterOfManyConditions(t *testing.T) {
+	h := newHarness(t)
+	const roles, conditions = 8, 50
+	catalog := &strings.Builder{}
+	catalog.WriteString("name: many\nversion: 1\nscope_types: [t0, t1, t2, t3, t4, t5, t6, t7]\nholders: [user]\n" +
+		"resource_types:\n  - {name: ticket, actions: [view], attributes: [{name: status, type: string}]}\n" +
+		"administration: {protected_role: boss}\nroles:\n" +
+		"  - {name: boss, rules: [{allow: ['role:grant', 'role:revoke'], reach: tenant}]}\n  - name: base\n    rules:\n")
+	for i := range conditions {
+		fmt.Fprintf(catalog, "      - {allow: ['ticket:view'], reach: own, condition: 'resource.status == \"%04000d\"'}\n", i)
+	}
+	var held []store.Assignment
+	for i := range roles {
+		fmt.Fprintf(catalog, "  - {name: r%d, inherits: [{role: base, reach: any t%[1]d}]}\n", i)
+		held = append(held, store.Assignment{AssignmentKey: store.AssignmentKey{Subject: "user:ann", Role: fmt.Sprintf("r%d", i)}})
+	}
+	if _, err := h.operator.PutCatalog(t.Context(), &usherv1.PutCatalogRequest{Yaml: catalog.String()}); err != nil {
+		t.Fatal(err)
+	}
+	raceTenant(t, h, "t", "many")
+	h.assign(t, held...)
+	whole, pages, err := allFilterPages(t.Context(), h.decisions, &usherv1.ListScopesRequest{
+		Tenant: "t", Subject: "user:ann", Action: "view", ResourceType: "ticket",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if joined := joinAlternatives(whole.GetAllow()); len(whole.GetAllow()) != roles*conditions || len(joined) != roles*conditions || pages != 2 {
+		t.Errorf("%d alternatives, %d when joined, on %d pages", len(whole.GetAllow()), len(joined), pages)
 	}
 }
 

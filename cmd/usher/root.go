@@ -36,7 +36,7 @@ exits with 1 when the answer is deny, 'usher audit verify' when it has found som
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newServe(),
-		newCheck(),
+		newCheck(), newScopes(),
 		newGrant(), newRevoke(), newRole(), newRemove(), newApply(), newPreview(), newAssignments(),
 		newChanges(), newDiff(), newAudit(), newErase(),
 		newToggle(), newTenant(), newCatalog(),
