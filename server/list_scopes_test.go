@@ -15,10 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 	"pgregory.net/rapid"
 
-	catalogv1 "github.com/usher-pdp/usher/gen/usher/catalog/v1"
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
@@ -148,13 +146,12 @@ func (u *judgeTenant) compareFilter(ctx context.Context, w *filterWorld, moment 
 	if !proto.Equal(f.GetRecheckBy(), answers.GetRecheckBy()) {
 		return fmt.Errorf("recheck_by is %v, and of the checks %v\n%v", f.GetRecheckBy(), answers.GetRecheckBy(), request)
 	}
-	e := filterEvaluation{judgePlay: u.judgePlay, subject: q.subject, types: attributeTypes(w.catalog, resourceType)}
 	for i, result := range answers.GetResults() {
 		u.decided++
-		e.resource = batch.GetItems()[i].GetResource()
+		q.resource = batch.GetItems()[i].GetResource()
 		want := result.GetDecisions()[0] == usherv1.Decision_DECISION_ALLOW
-		if got := e.allows(f); got != want {
-			return fmt.Errorf("the filter says %t, and the check %t\n%v\n%v\n%v", got, want, request, e.resource, f)
+		if got := u.filterAllows(f, q); got != want {
+			return fmt.Errorf("the filter says %t, and the check %t\n%s\n%v", got, want, q, f)
 		}
 	}
 	u.countFilter(f, request)
@@ -274,161 +271,23 @@ func (u *judgeTenant) countFilter(f *usherv1.ListScopesResponse, request *usherv
 	}
 }
 
-func attributeTypes(catalog *catalogv1.Catalog, resourceType string) map[string]string {
-	types := map[string]string{}
-	for _, t := range catalog.GetResourceTypes() {
-		for _, a := range t.GetAttributes() {
-			if t.GetName() == resourceType {
-				types[a.GetName()] = a.GetType()
-			}
-		}
+// filterAllows is whether a filter allows what is asked, by what the API says of filters.
+func (u *judgeTenant) filterAllows(f *usherv1.ListScopesResponse, q judgeQuestion) bool {
+	matches := func(alternatives []*usherv1.Alternative, least truth) bool {
+		return slices.ContainsFunc(alternatives, func(a *usherv1.Alternative) bool { return u.matches(a, q, least) })
 	}
-	return types
-}
-
-// filterEvaluation is whether a filter allows a resource, by what the API says of filters.
-type filterEvaluation struct {
-	*judgePlay
-	subject  string
-	types    map[string]string // of the attributes that are declared
-	resource *usherv1.Resource
-}
-
-func (e *filterEvaluation) allows(f *usherv1.ListScopesResponse) bool {
-	allowed, forbidden, undecidedAllow := false, false, false
-	for _, a := range f.GetAllow() {
-		reached := e.reaches(a)
-		met := e.condition(a.GetCondition())
-		allowed = allowed || reached && met == isTrue
-		undecidedAllow = undecidedAllow || reached && met == isUndecided
-	}
-	for _, a := range f.GetForbid() {
-		met := e.condition(a.GetCondition())
-		if e.reaches(a) && met != isFalse {
-			forbidden = true
-			if met == isUndecided {
-				e.seen["forbidden though undecided"]++
-			}
-		}
-	}
+	allowed, forbidden := matches(f.GetAllow(), isTrue), matches(f.GetForbid(), isUndecided)
 	switch {
+	case forbidden && !matches(f.GetForbid(), isTrue):
+		u.seen["forbidden though undecided"]++
 	case allowed && forbidden:
-		e.seen["forbidden"]++
+		u.seen["forbidden"]++
 	case allowed:
-		e.seen["allowed"]++
-	case undecidedAllow && !forbidden:
-		e.seen["denied by an undecided allow"]++
+		u.seen["allowed"]++
+	case matches(f.GetAllow(), isUndecided):
+		u.seen["denied by an undecided allow"]++
 	}
 	return allowed && !forbidden
-}
-
-func (e *filterEvaluation) reaches(a *usherv1.Alternative) bool {
-	liesIn := func(scopes []string) bool {
-		return slices.ContainsFunc(scopes, func(s string) bool { return slices.Contains(e.resource.GetScopes(), s) })
-	}
-	if len(a.GetLimitedTo()) > 0 && !liesIn(a.GetLimitedTo()) {
-		return false
-	}
-	switch reach := a.GetReach().(type) {
-	case *usherv1.Alternative_Tenant:
-		return true
-	case *usherv1.Alternative_Scopes:
-		return liesIn(reach.Scopes.GetScopes())
-	case *usherv1.Alternative_AnyScopeOfType:
-		return slices.ContainsFunc(e.resource.GetScopes(), func(s string) bool {
-			scopeType, _, _ := strings.Cut(s, ":")
-			return scopeType == reach.AnyScopeOfType
-		})
-	case *usherv1.Alternative_Own:
-		return e.resource.GetOwner() == e.subject
-	}
-	return false
-}
-
-func (e *filterEvaluation) condition(c *usherv1.Condition) truth {
-	if c == nil {
-		return isTrue
-	}
-	return e.expression(c.GetExpression())
-}
-
-// look finds the value of an attribute, if it is there and of its declared type.
-func (e *filterEvaluation) look(name string) (any, bool) {
-	if name == "id" {
-		return e.resource.GetId(), e.resource.GetId() != ""
-	}
-	return convertAttribute(e.types[name], e.resource.GetAttributes().GetFields()[name])
-}
-
-func (e *filterEvaluation) expression(x *usherv1.Expression) truth {
-	var name string
-	var test func(value any) bool
-	switch node := x.GetNode().(type) {
-	case *usherv1.Expression_And:
-		all := isTrue
-		for _, operand := range node.And.GetExpressions() {
-			all = min(all, e.expression(operand))
-		}
-		return all
-	case *usherv1.Expression_Or:
-		any := isFalse
-		for _, operand := range node.Or.GetExpressions() {
-			any = max(any, e.expression(operand))
-		}
-		return any
-	case *usherv1.Expression_Not:
-		return isTrue - e.expression(node.Not)
-	case *usherv1.Expression_Constant:
-		return truthOf(node.Constant)
-	case *usherv1.Expression_Has:
-		_, there := e.look(node.Has)
-		return truthOf(there)
-	case *usherv1.Expression_Contains:
-		name = node.Contains.GetAttribute()
-		test = func(value any) bool { return slices.Contains(value.([]string), node.Contains.GetText()) }
-	case *usherv1.Expression_In:
-		name = node.In.GetAttribute()
-		test = func(value any) bool {
-			return slices.ContainsFunc(node.In.GetConstants(), func(c *structpb.Value) bool { return plain(value) == c.AsInterface() })
-		}
-	case *usherv1.Expression_Compare:
-		name = node.Compare.GetAttribute()
-		test = func(value any) bool { return compares(plain(value), node.Compare) }
-	default:
-		panic(fmt.Sprintf("an expression without a node: %v", x))
-	}
-	value, there := e.look(name)
-	if !there {
-		return isUndecided
-	}
-	return truthOf(test(value))
-}
-
-// plain makes a number of an integer.
-func plain(value any) any {
-	if i, ok := value.(int64); ok {
-		return float64(i)
-	}
-	return value
-}
-
-func compares(value any, c *usherv1.Comparison) bool {
-	constant := c.GetConstant().AsInterface()
-	switch c.GetOperator() {
-	case usherv1.ComparisonOperator_COMPARISON_OPERATOR_EQUAL:
-		return value == constant
-	case usherv1.ComparisonOperator_COMPARISON_OPERATOR_NOT_EQUAL:
-		return value != constant
-	case usherv1.ComparisonOperator_COMPARISON_OPERATOR_LESS:
-		return lessThan(value, constant)
-	case usherv1.ComparisonOperator_COMPARISON_OPERATOR_LESS_OR_EQUAL:
-		return !lessThan(constant, value)
-	case usherv1.ComparisonOperator_COMPARISON_OPERATOR_GREATER:
-		return lessThan(constant, value)
-	case usherv1.ComparisonOperator_COMPARISON_OPERATOR_GREATER_OR_EQUAL:
-		return !lessThan(value, constant)
-	}
-	panic(fmt.Sprintf("no such operator: %v", c))
 }
 
 // TestPagesOfAFilterAreOfOneAnswer changes what the subject holds between two pages, and then
