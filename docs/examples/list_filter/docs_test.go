@@ -87,3 +87,15 @@ func TestWhatCanNotBeSaidIsRefused(t *testing.T) {
 		t.Errorf("of an empty filter: %q, %v", where, err)
 	}
 }
+
+// TestNoneOfNoConstants has a list without constants, which IN would take as false of NULL.
+func TestNoneOfNoConstants(t *testing.T) {
+	none := &usherv1.Expression{Node: &usherv1.Expression_In{In: &usherv1.Membership{Attribute: "status"}}}
+	where, _, err := listfilter.Tickets.Where(&usherv1.ListScopesResponse{Allow: []*usherv1.Alternative{{
+		Reach:     &usherv1.Alternative_Tenant{Tenant: true},
+		Condition: &usherv1.Condition{Expression: &usherv1.Expression{Node: &usherv1.Expression_Not{Not: none}}},
+	}}}, "user:ann")
+	if want := "NOT (tickets.status <> tickets.status)"; err != nil || where != want {
+		t.Errorf("%q, %v, want %q", where, err, want)
+	}
+}
