@@ -37,7 +37,7 @@ when it is nothing, 'usher audit verify' when it has found something.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newServe(),
-		newCheck(), newWhoCan(), newWhatCan(),
+		newCheck(), newWhoCan(), newWhatCan(), newScopes(),
 		newGrant(), newRevoke(), newRole(), newRemove(), newApply(), newPreview(), newAssignments(),
 		newChanges(), newDiff(), newAudit(), newErase(),
 		newToggle(), newTenant(), newCatalog(),
