@@ -235,11 +235,13 @@ func (p *page) describeConditions(catalog *catalogv1.Catalog) {
 // describeSteps has every step: each toggle on, and each role in the first type of scope.
 func (p *page) describeSteps(catalog *catalogv1.Catalog) {
 	roles := catalog.GetRoles()
-	top, lower := roles[len(roles)-1].GetName(), roles[len(roles)-2].GetName()
+	top := catalog.GetAdministration().GetProtectedRole()
+	second := slices.IndexFunc(roles, func(r *catalogv1.Role) bool { return r.GetName() != top && r.GetName() != catalog.GetDefaultRole() })
+	two := []string{top, roles[second].GetName()}
 	for i, toggle := range catalog.GetToggles() {
-		p.step("switch on "+toggle.GetName(), policy.Step{Kind: policy.StepSetToggle, Toggle: toggle.GetName(), On: true}, []string{lower, top}, false)
+		p.step("switch on "+toggle.GetName(), policy.Step{Kind: policy.StepSetToggle, Toggle: toggle.GetName(), On: true}, []string{top}, false)
 		if i == 0 {
-			p.step("switch off "+toggle.GetName(), policy.Step{Kind: policy.StepSetToggle, Toggle: toggle.GetName()}, []string{top}, false)
+			p.step("switch off "+toggle.GetName(), policy.Step{Kind: policy.StepSetToggle, Toggle: toggle.GetName()}, two, false)
 		}
 	}
 	for _, role := range roles {
@@ -256,16 +258,16 @@ func (p *page) describeSteps(catalog *catalogv1.Catalog) {
 	role := roles[i].GetName()
 	scope := []string{roles[i].GetHeldIn()[0] + ":harvest"}
 	until := store.Interval{End: time.Date(2027, 1, 31, 17, 30, 0, 0, time.UTC)}
-	all := []string{roles[0].GetName(), lower, top}
+	three := append(two, roles[len(roles)-1].GetName())
 	p.step("grant, by the operator only", policy.Step{Kind: policy.StepGrant, Role: role, Scopes: scope}, nil, true)
-	p.step("grant to a group", policy.Step{Kind: policy.StepGrant, Subject: group, Role: role, Scopes: scope}, all, false)
+	p.step("grant to a group", policy.Step{Kind: policy.StepGrant, Subject: group, Role: role, Scopes: scope}, three, false)
 	p.step("start now", policy.Step{Kind: policy.StepGrant, Role: role, Scopes: scope, Early: true}, []string{top}, false)
 	p.step("start now, with an end", policy.Step{Kind: policy.StepGrant, Role: role, Scopes: scope, Early: true, Interval: until}, []string{top}, false)
 	p.step("start now, of a group", policy.Step{Kind: policy.StepGrant, Subject: group, Role: role, Scopes: scope, Early: true}, []string{top}, false)
-	p.step("change", policy.Step{Kind: policy.StepChangeRole, From: top, Role: role, Scopes: scope}, []string{lower, top}, false)
+	p.step("change", policy.Step{Kind: policy.StepChangeRole, From: top, Role: role, Scopes: scope}, two, false)
 	p.step("change, by the operator only", policy.Step{Kind: policy.StepChangeRole, From: role, Role: top}, nil, true)
 	p.step("revoke", policy.Step{Kind: policy.StepRevoke, Role: role, Scopes: scope}, []string{top}, false)
-	p.step("revoke from a group", policy.Step{Kind: policy.StepRevoke, Subject: group, Role: role}, []string{lower, top}, false)
+	p.step("revoke from a group", policy.Step{Kind: policy.StepRevoke, Subject: group, Role: role}, two, false)
 	p.step("resource", policy.Step{Kind: policy.StepResource, Attributes: map[string]*structpb.Value{
 		"status": structpb.NewStringValue("open"), "logged_in": structpb.NewBoolValue(true),
 		"wrap_up_seconds": structpb.NewNumberValue(1), "spam": structpb.NewNullValue(),

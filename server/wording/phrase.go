@@ -62,8 +62,11 @@ func (w *Writer) whoseRole(subject, holder, name string, at []string) string {
 
 // role names a role and where it is held; the tenant, and nothing, is not said.
 func (w *Writer) role(name string, at []string) string {
-	if len(at) == 0 || at[0] == "" {
+	switch {
+	case len(at) == 0 || at[0] == "":
 		return w.say(role, w.roleTitle(name))
+	case len(at) > maxPlaces:
+		return w.say(roleAt, w.roleTitle(name), w.say(manyAreas))
 	}
 	return w.say(roleAt, w.roleTitle(name), w.list(w.places(at), and))
 }

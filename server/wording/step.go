@@ -11,10 +11,6 @@ import (
 // whose holders may do it; none, or operator, is that it takes the vendor's support.
 func (w *Writer) Step(subject string, s policy.Step, by []string, operator bool) string {
 	who := w.performers(by, operator)
-	at := s.Scopes
-	if len(at) > maxPlaces {
-		at = nil
-	}
 	var text string
 	switch s.Kind {
 	case policy.StepSetToggle:
@@ -25,14 +21,14 @@ func (w *Writer) Step(subject string, s policy.Step, by []string, operator bool)
 		text = w.say(state, who, w.toggle(s.Toggle))
 	case policy.StepGrant:
 		if s.Early {
-			text = w.say(startNow, who, w.whoseRole(subject, s.Subject, s.Role, at))
+			text = w.say(startNow, who, w.whoseRole(subject, s.Subject, s.Role, s.Scopes))
 			break
 		}
-		text = w.say(grant, who, w.give(subject, s.Subject), w.role(s.Role, at))
+		text = w.say(grant, who, w.give(subject, s.Subject), w.role(s.Role, s.Scopes))
 	case policy.StepChangeRole:
-		text = w.say(changeRole, who, w.give(subject, s.Subject), w.role(s.Role, at), w.role(s.From, nil))
+		text = w.say(changeRole, who, w.give(subject, s.Subject), w.role(s.Role, s.Scopes), w.role(s.From, nil))
 	case policy.StepRevoke:
-		text = w.say(revoke, who, w.whoseRole(subject, s.Subject, s.Role, at))
+		text = w.say(revoke, who, w.whoseRole(subject, s.Subject, s.Role, s.Scopes))
 	case policy.StepResource:
 		facts := make([]string, 0, len(s.Attributes))
 		for _, name := range slices.Sorted(maps.Keys(s.Attributes)) {

@@ -78,8 +78,9 @@ const (
 	groupsRole   key = "group's role" // 1: role, 2: id of the group
 	role         key = "role"         // 1: title
 	roleAt       key = "role at"      // 1: title, 2: places
-	place        key = "place"        // 1: type of scope, 2: id
-	holderOf     key = "holder of"    // 1: roles
+	manyAreas    key = "many areas"
+	place        key = "place"     // 1: type of scope, 2: id
+	holderOf     key = "holder of" // 1: roles
 	support      key = "support"
 	giveYou      key = "give you"
 	giveGroup    key = "give group" // 1: id of the group
@@ -323,6 +324,11 @@ var texts = []text{
 		"“%[1]s” in %[2]s",
 		"„%[1]s“ (%[2]s)",
 		"« %[1]s » (%[2]s)",
+	}, {
+		manyAreas,
+		"several areas",
+		"mehrere Bereiche",
+		"plusieurs périmètres",
 	}, {
 		place,
 		"%[1]s “%[2]s”",

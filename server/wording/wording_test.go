@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/server/policy/catalogs"
 	"github.com/usher-pdp/usher/server/wording"
@@ -74,6 +76,70 @@ func TestLocaleFallsBackToItsParents(t *testing.T) {
 	}
 }
 
+// TestReasonsInWords has what the built-in catalogs give no occasion for.
+func TestReasonsInWords(t *testing.T) {
+	w := writer(t, "en")
+	six := []string{"floor:1", "floor:2", "floor:3", "floor:4", "floor:5", "floor:6"}
+	door := policy.Resource{Type: "door", Scopes: six, Attributes: map[string]*structpb.Value{
+		"material": structpb.NewStringValue("oak"), "hung": structpb.NewStringValue("left"),
+		"panes": structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{structpb.NewNumberValue(2), structpb.NewNumberValue(2.5)}}),
+	}}
+	for _, test := range []struct {
+		about  policy.Resource
+		action string
+		reason policy.Reason
+		rule   policy.RuleOutcome
+		want   string
+	}{
+		{
+			door, "open", policy.Reason{Code: policy.Toggled, Toggle: "night", ToggleOn: true}, policy.RuleOutcome{},
+			"You can’t do this here: door:open. The setting “night” is switched on in your organization.",
+		}, {
+			door, "open", policy.Reason{Code: policy.OutOfScope}, policy.RuleOutcome{Result: policy.RuleOutOfReach, Reach: "assigned", Scopes: []string{"floor:7"}},
+			"You can’t do this here: door:open. Your role “guard” covers only floor “7”, and this does not belong there.",
+		}, {
+			door, "open", policy.Reason{Code: policy.ConditionNotMet},
+			policy.RuleOutcome{Result: policy.RuleConditionFalse, Condition: `resource.material == "iron" || resource.material == "steel" || 3 in resource.panes || resource.height > 2`},
+			"You can’t do this here: door:open. Your role “guard” allows it only in certain cases, and this is not one of them " +
+				"(“material: oak” and “panes: 2 and 2.5”).",
+		}, {
+			policy.Resource{Type: "toggle", ID: "night"}, "set", policy.Reason{Code: policy.ConditionNotMet},
+			policy.RuleOutcome{Result: policy.RuleConditionFalse, Condition: `resource.id == "day"`},
+			"You can’t switch the setting “night” on or off here. Your role “guard” allows it for some other settings, but not for this one.",
+		},
+	} {
+		test.reason.Role, test.rule.Role = "guard", "guard"
+		test.reason.Holder, test.rule.Holder = asker, asker
+		got := w.Decision(policy.Request{Subject: asker, Action: test.action, Resource: test.about},
+			policy.Explanation{Decision: policy.Decision{Reason: test.reason}, Rules: []policy.RuleOutcome{test.rule}})
+		if got != test.want {
+			t.Errorf("%q\nwant %q", got, test.want)
+		}
+	}
+}
+
+func TestStepsInWords(t *testing.T) {
+	w := writer(t, "en")
+	guard := policy.Step{Kind: policy.StepGrant, Subject: asker, Role: "guard", Scopes: []string{"floor:1", "floor:2"}}
+	const want = "Somebody with the role “Boss” can give you the role “guard” in floor “1” and floor “2”."
+	if got := w.Step(asker, guard, []string{"boss"}, false); got != want {
+		t.Errorf("%q\nwant %q", got, want)
+	}
+	if got := w.Way([]string{want}); got != want {
+		t.Errorf("one step alone: %q", got)
+	}
+	if got := w.Way(nil); got != "" {
+		t.Errorf("no step: %q", got)
+	}
+	guard.Scopes = []string{"floor:1", "floor:2", "floor:3", "floor:4", "floor:5", "floor:6"}
+	const many = "Only the vendor’s support can give you the role “guard” in several areas."
+	for _, by := range [][]string{nil, {"boss"}} {
+		if got := w.Step(asker, guard, by, by != nil); got != many {
+			t.Errorf("%q\nwant %q", got, many)
+		}
+	}
+}
+
 // TestWhatTheCatalogWantsToldIsASentence looks at unmet, and at a language that has no sentences.
 func TestWhatTheCatalogWantsToldIsASentence(t *testing.T) {
 	catalog := parse(t, catalogs.Source{Name: "lobby.yaml", YAML: []byte(lobby)})
@@ -81,6 +147,8 @@ func TestWhatTheCatalogWantsToldIsASentence(t *testing.T) {
 	e := policy.Explanation{
 		Decision: policy.Decision{Reason: policy.Reason{Code: policy.ConditionNotMet, Role: "guard", Holder: asker}},
 		Rules: []policy.RuleOutcome{
+			{Role: "boss", Holder: asker, Result: policy.RuleConditionFalse, Unmet: map[string]string{"en": "another role's"}},
+			{Role: "guard", Holder: asker, Result: policy.RuleConditionFalse, Forbid: true, Unmet: map[string]string{"en": "a prohibition's"}},
 			{Role: "guard", Holder: group, Result: policy.RuleConditionFalse, Unmet: map[string]string{"en": "another's"}},
 			{Role: "guard", Holder: asker, Result: policy.RuleOutOfReach, Unmet: map[string]string{"en": "another rule's"}},
 			{Role: "guard", Holder: asker, Result: policy.RuleConditionFalse, Unmet: catalog.Message().GetRoles()[0].GetRules()[0].GetUnmet()},
