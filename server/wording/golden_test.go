@@ -222,12 +222,16 @@ func (p *page) describeConditions(catalog *catalogv1.Catalog) {
 			outcome := policy.RuleOutcome{Result: policy.RuleConditionFalse, Condition: rule.GetCondition(), Unmet: rule.GetUnmet()}
 			reason := policy.Reason{Code: policy.ConditionNotMet, Role: role.GetName()}
 			p.decision("CONDITION_NOT_MET "+about, question, reason, outcome)
-			if len(outcome.Unmet) > 0 {
-				outcome.Unmet = nil
-				p.decision("CONDITION_NOT_MET "+about+", if the catalog did not say what to tell", question, reason, outcome)
-				question.Resource.Attributes = nil
-				p.decision("CONDITION_NOT_MET "+about+", likewise, and nothing is known", question, reason, outcome)
+			if len(outcome.Unmet) == 0 {
+				continue
 			}
+			outcome.Unmet = nil
+			p.decision("CONDITION_NOT_MET "+about+", if the catalog did not say what to tell", question, reason, outcome)
+			if question.Resource.Type == "role" {
+				question.Resource.ID = role.GetName()
+			}
+			question.Resource.Attributes = nil
+			p.decision("CONDITION_NOT_MET "+about+" "+question.Resource.ID+", if nothing was known either", question, reason, outcome)
 		}
 	}
 }

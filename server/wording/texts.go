@@ -97,22 +97,22 @@ var texts = []text{
 		allowed,
 		"You can %[1]s here.",
 		"Sie dürfen hier %[1]s.",
-		"Vous pouvez %[1]s ici.",
+		"Ici, vous pouvez %[1]s.",
 	}, {
 		allowedOther,
 		"You can do this here: %[1]s.",
 		"Das dürfen Sie hier: %[1]s.",
-		"Ceci vous est permis ici : %[1]s.",
+		"Cela vous est permis ici : %[1]s.",
 	}, {
 		denied,
 		"You can’t %[1]s here.",
 		"Das ist Ihnen hier nicht möglich: %[1]s.",
-		"Vous ne pouvez pas %[1]s ici.",
+		"Cela ne vous est pas possible ici : %[1]s.",
 	}, {
 		deniedOther,
 		"You can’t do this here: %[1]s.",
 		"Das ist Ihnen hier nicht möglich: %[1]s.",
-		"Ceci ne vous est pas possible ici : %[1]s.",
+		"Cela ne vous est pas possible ici : %[1]s.",
 	},
 
 	{
@@ -204,12 +204,12 @@ var texts = []text{
 		notThere,
 		"%[1]s covers only %[2]s, and this does not belong there.",
 		"%[1]s gilt nur für %[2]s, und das hier gehört nicht dazu.",
-		"%[1]s ne vaut que pour : %[2]s. Or ceci n’en fait pas partie.",
+		"%[1]s ne vaut que pour : %[2]s. Or cela n’en fait pas partie.",
 	}, {
 		manyPlaces,
 		"%[1]s covers only certain areas, and this does not belong to any of them.",
 		"%[1]s gilt nur in bestimmten Bereichen, und das hier gehört zu keinem davon.",
-		"%[1]s ne vaut que pour certains périmètres, et ceci ne relève d’aucun d’eux.",
+		"%[1]s ne vaut que pour certains périmètres, et cela ne relève d’aucun d’eux.",
 	}, {
 		noPlaceYet,
 		"%[1]s has not been assigned to any area yet (%[2]s).",

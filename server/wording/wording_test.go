@@ -65,7 +65,7 @@ func TestLocaleFallsBackToItsParents(t *testing.T) {
 		{"de-CH", "de", open, guard, "Das ist Ihnen hier nicht möglich: Türen aufmachen. Ihre Rolle „Wächter (Schweiz)“ umfasst das nicht."},
 		{"de-ch-1996", "de", open, guard, "Das ist Ihnen hier nicht möglich: Türen aufmachen. Ihre Rolle „Wächter (Schweiz)“ umfasst das nicht."},
 		{"de", "de", shut, boss, "Das ist Ihnen hier nicht möglich: door:close. Ihre Rolle „Boss“ umfasst das nicht."},
-		{"fr-CA", "fr", open, boss, "Ceci ne vous est pas possible ici : door:open. Votre rôle « Boss » ne le prévoit pas."},
+		{"fr-CA", "fr", open, boss, "Cela ne vous est pas possible ici : door:open. Votre rôle « Boss » ne le prévoit pas."},
 		{"pt-BR", "en", open, guard, "You can’t do this here: abrir portas. Your role “Vigia” does not include this."},
 		{"xx-ZZ", "en", open, boss, "You can’t do this here: door:open. Your role “Boss” does not include this."},
 	} {
@@ -157,7 +157,7 @@ func TestWhatTheCatalogWantsToldIsASentence(t *testing.T) {
 	for locale, want := range map[string]string{
 		"pt": "You can’t do this here: abrir portas. A porta está trancada.",
 		"de": "Das ist Ihnen hier nicht möglich: Türen öffnen. Die Tür ist verriegelt.",
-		"fr": "Ceci ne vous est pas possible ici : door:open. Votre rôle « guard » ne le permet que dans certains cas, et celui-ci n’en fait pas partie.",
+		"fr": "Cela ne vous est pas possible ici : door:open. Votre rôle « guard » ne le permet que dans certains cas, et celui-ci n’en fait pas partie.",
 	} {
 		if got := writer(t, locale).Decision(question, e); got != want {
 			t.Errorf("%s: %q\nwant %q", locale, got, want)
