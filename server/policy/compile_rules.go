@@ -14,6 +14,7 @@ type ruleSource struct {
 	permissions []string
 	rule        rule
 	condition   string
+	source      *catalogv1.Rule // as it is written
 }
 
 // compileRules expands what the roles inherit and lays the rules out by permission
@@ -102,7 +103,8 @@ func (c *compiler) inherited(path string, in *catalogv1.Inheritance, rules []rul
 }
 
 func (c *compiler) parseRule(path string, in *catalogv1.Rule) ruleSource {
-	s := ruleSource{path: path, permissions: in.GetAllow(), condition: in.GetCondition()}
+	s := ruleSource{path: path, permissions: in.GetAllow(), condition: in.GetCondition(), source: in}
+	c.titles(path+".unmet", in.GetUnmet())
 	field := "allow"
 	if len(in.GetForbid()) > 0 {
 		s.permissions, s.rule.forbid, field = in.GetForbid(), true, "forbid"
@@ -175,7 +177,7 @@ func (c *compiler) lay(r *role, s ruleSource) {
 		}
 		rule := s.rule
 		if s.condition != "" {
-			rule.condition = c.conditionOf(s, t)
+			rule.condition = c.toldCondition(s, t)
 		}
 		p := t.actions[action]
 		p.rules[r.index] = append(p.rules[r.index], rule)
@@ -189,7 +191,7 @@ const maxConditionBytes = 256 << 10
 // conditionOf compiles the condition of a rule for a resource type. The same text is
 // compiled once, and a fault in it reported once, however many roles inherit it.
 func (c *compiler) conditionOf(s ruleSource, t *resourceType) *condition {
-	key := conditionKey{s.condition, t}
+	key := conditionKey{text: s.condition, on: t}
 	if done, found := c.conditions[key]; found {
 		return done
 	}
@@ -212,4 +214,23 @@ func (c *compiler) conditionOf(s ruleSource, t *resourceType) *condition {
 type conditionKey struct {
 	text string
 	on   *resourceType
+	// toldBy is the rule that says what to tell if the condition is not met; nil: none does.
+	toldBy *catalogv1.Rule
+}
+
+// toldCondition is the condition of a rule for a resource type, with what the rule wants told
+// if it is not met. All permissions and roles that the rule is about have the same one.
+func (c *compiler) toldCondition(s ruleSource, t *resourceType) *condition {
+	compiled := c.conditionOf(s, t)
+	if compiled == nil || len(s.source.GetUnmet()) == 0 {
+		return compiled
+	}
+	key := conditionKey{s.condition, t, s.source}
+	if done, found := c.conditions[key]; found {
+		return done
+	}
+	told := *compiled
+	told.unmet = s.source.GetUnmet()
+	c.conditions[key] = &told
+	return &told
 }
