@@ -127,6 +127,7 @@ func (s *search) give(at state, g gift, useful func(state) bool) (Step, state, b
 	if err != nil {
 		return step, at, false
 	}
+	s.left -= 4
 	more := at
 	more.holders = append(slices.Clip(at.holders), alone)
 	if useful(more) {

@@ -60,7 +60,7 @@ func (s Situation) Remedies(r *Request) ([][]Step, error) {
 	if err != nil || d.Allow {
 		return nil, err
 	}
-	search := newSearch(r.Subject, q.permission, s.Now)
+	search := &search{subject: r.Subject, permission: q.permission, now: s.Now, gives: map[*role]map[*permission]bool{}, left: searchEffort}
 	start := state{table: s.Table, subjects: s.Subjects, holders: s.Holders, resource: &r.Resource}
 	ways := search.singles(start)
 	if len(ways) == 0 {
@@ -74,35 +74,34 @@ func (s Situation) Remedies(r *Request) ([][]Step, error) {
 
 // searchEffort bounds a search for remedies: to about as many decisions, some tens of
 // milliseconds.
-const searchEffort = 100_000
+const searchEffort = 40_000
 
 // search is a search for remedies.
 type search struct {
 	subject    string
 	permission *permission
 	now        time.Time
-	// toggles are those that rules about the permission look at.
-	toggles map[*toggle]bool
 	// gives are the permissions that roles have allow rules about, as far as asked for.
 	gives map[*role]map[*permission]bool
 	// left is the effort that may be spent yet. Below 0, the search has failed.
 	left int
 }
 
-func newSearch(subject string, p *permission, now time.Time) *search {
-	s := &search{
-		subject: subject, permission: p, now: now, left: searchEffort,
-		toggles: map[*toggle]bool{}, gives: map[*role]map[*permission]bool{},
-	}
-	for _, rules := range p.rules {
-		for _, r := range rules {
-			s.toggles[r.gate.toggle] = true
-			if r.widening != nil {
-				s.toggles[r.widening.gate.toggle] = true
-			}
+// looksAt reports whether a rule of a role about the permission looks at a toggle.
+func (s *search) looksAt(r *role, t *toggle) bool {
+	return slices.ContainsFunc(s.permission.rules[r.index], func(r rule) bool {
+		return r.gate.toggle == t || r.widening != nil && r.widening.gate.toggle == t
+	})
+}
+
+// matters reports whether a rule of a role in force looks at a toggle.
+func (s *search) matters(at state, t *toggle) bool {
+	for h := range s.question(at).inForce {
+		if s.looksAt(h.role, t) {
+			return true
 		}
 	}
-	return s
+	return false
 }
 
 // question is what is asked, in some state.
@@ -142,8 +141,13 @@ func (s *search) pairs(start state) (ways [][]Step) {
 	gifts := s.gifts(start)
 	toggles := start.table.catalog.toggles
 	for i, t := range toggles {
-		if first, at, ok := s.toggle(start, t); ok {
+		first, at, ok := s.toggle(start, t)
+		switch {
+		case !ok:
+		case s.matters(start, t):
 			add(first, s.toggling(at, toggles[i+1:]), s.resources(at), s.sufficient(at, s.revokes(at)), s.giving(at, gifts))
+		default: // it has to do with other roles only
+			add(first, s.giving(at, slices.DeleteFunc(slices.Clone(gifts), func(g gift) bool { return !s.looksAt(g.role, t) })))
 		}
 	}
 	revokes := s.revokes(start)
@@ -174,6 +178,9 @@ func (s *search) pairs(start state) (ways [][]Step) {
 // toggling are the steps that switch one of the toggles and are enough.
 func (s *search) toggling(at state, toggles []*toggle) (steps []Step) {
 	for _, t := range toggles {
+		if !s.matters(at, t) {
+			continue
+		}
 		if step, after, ok := s.toggle(at, t); ok && s.allowed(after) {
 			steps = append(steps, step)
 		}
@@ -181,12 +188,9 @@ func (s *search) toggling(at state, toggles []*toggle) (steps []Step) {
 	return steps
 }
 
-// toggle switches a toggle, if that can make a difference.
+// toggle switches a toggle.
 func (s *search) toggle(at state, t *toggle) (Step, state, bool) {
 	step := Step{Kind: StepSetToggle, Toggle: t.name, On: !at.table.on[t.index]}
-	if !s.toggles[t] {
-		return step, at, false
-	}
 	after, _, ok := s.perform(at, step)
 	return step, after, ok
 }

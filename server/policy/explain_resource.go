@@ -86,6 +86,7 @@ func (s *search) choices(at state) (choices []choice) {
 			}
 		}
 	}
+	s.left -= 8 * len(conditions)
 	for _, u := range unknownsOf(conditions) {
 		if u.isElement || u.name == idAttribute {
 			continue
@@ -173,7 +174,7 @@ func (t *resourceType) constantTexts(name string) (texts []string) {
 // roundNumbers are the constants with which the leaves compare, and numbers between and beside
 // them.
 func (u unknown) roundNumbers(k kind) []float64 {
-	numbers := []float64{0}
+	var numbers []float64
 	for c := range u.constants {
 		d := c.d
 		if k == kindInt {
@@ -190,7 +191,7 @@ func (u unknown) roundNumbers(k kind) []float64 {
 	for c := range u.constants { // of numbers so large that one more is the same
 		numbers = append(numbers, c.d*2, c.d/2)
 	}
-	return numbers
+	return append(numbers, 0)
 }
 
 // lists are the list that the attribute is, if it is one, with other elements.
