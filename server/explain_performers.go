@@ -56,10 +56,16 @@ func (e *explaining) performers(ctx context.Context, p *planning, act *usherv1.A
 			helpers = append(helpers, held.Role)
 		}
 	}
+	if may, err := e.may(p, act, e.question.Subject); err != nil {
+		return nil, err
+	} else if may { // through groups, which hold the roles
+		subjects = append(subjects, e.question.Subject)
+		helpers = append(helpers, e.helpingAskers(p, helping)...)
+	}
 	if len(by.Roles) == 0 {
 		by.Roles = helpers // nobody may by one role alone
 	}
-	by.Roles = slices.Compact(by.Roles)
+	by.Roles = p.inOrder(by.Roles)
 	by.Operator = len(by.Roles) == 0
 	if e.request.GetAudience() != usherv1.Audience_AUDIENCE_ADMINISTRATOR {
 		by.MoreSubjects = false
@@ -209,21 +215,52 @@ func (e *explaining) holdersWhoMay(ctx context.Context, p *planning, act *usherv
 		if !a.Contains(p.now) {
 			continue
 		}
-		by := store.By{Subject: a.Subject}
-		if a.Subject == e.question.Subject {
-			by.Groups = e.askers()[1:] // only of who asks the groups are known
-		}
-		actor, err := readActor(p.draft, p.tenant, by, p.now)
+		may, err := e.may(p, act, a.Subject)
 		if err != nil {
 			return nil, false, err
 		}
-		refused, err := p.refusalTo(actor, act)
-		if err != nil {
-			return nil, false, err
-		}
-		if refused == nil {
+		if may {
 			some = append(some, a.Subject)
 		}
 	}
 	return some, false, nil
+}
+
+// may reports whether a subject may do an act with all that it holds. Only of who asks the
+// groups are known.
+func (e *explaining) may(p *planning, act *usherv1.Act, subject string) (bool, error) {
+	by := store.By{Subject: subject}
+	if subject == e.question.Subject {
+		by.Groups = e.askers()[1:]
+	}
+	actor, err := readActor(p.draft, p.tenant, by, p.now)
+	if err != nil {
+		return false, err
+	}
+	refused, err := p.refusalTo(actor, act)
+	return err == nil && refused == nil, err
+}
+
+// helpingAskers are those of the roles that who asks and its groups hold now.
+func (e *explaining) helpingAskers(p *planning, helping []store.AssignmentKey) (roles []string) {
+	for _, held := range helping {
+		if slices.ContainsFunc(e.situation.Subjects, func(s policy.Subject) bool {
+			return slices.ContainsFunc(s.Held, func(a store.Assignment) bool {
+				return a.Role == held.Role && a.Scope == held.Scope && a.Contains(p.now)
+			})
+		}) {
+			roles = append(roles, held.Role)
+		}
+	}
+	return roles
+}
+
+// inOrder are roles, each once, in the order of the catalog.
+func (p *planning) inOrder(roles []string) (ordered []string) {
+	for _, role := range p.tenant.table.Catalog().Message().GetRoles() {
+		if slices.Contains(roles, role.GetName()) {
+			ordered = append(ordered, role.GetName())
+		}
+	}
+	return ordered
 }

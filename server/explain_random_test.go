@@ -367,15 +367,16 @@ func (u *judgeTenant) performer(ctx context.Context, step *usherv1.RemediationSt
 		return actor
 	}
 	var may []string
+	candidates := []string{q.subject}
 	for _, a := range u.facts.assignments {
-		if slices.Contains(may, a.subject) {
-			continue
-		}
-		if _, err := u.do(ctx, step.GetAct(), actorOf(a.subject), true); err == nil {
-			may = append(may, a.subject)
+		candidates = append(candidates, a.subject)
+	}
+	slices.Sort(candidates)
+	for _, subject := range slices.Compact(candidates) {
+		if _, err := u.do(ctx, step.GetAct(), actorOf(subject), true); err == nil {
+			may = append(may, subject)
 		}
 	}
-	slices.Sort(may)
 	by := step.GetBy()
 	nobody := actorOf("user:who holds nothing")
 	_, err := u.do(ctx, step.GetAct(), nobody, true)
