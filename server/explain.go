@@ -8,6 +8,7 @@ import (
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server/policy"
+	"github.com/usher-pdp/usher/server/wording"
 	"github.com/usher-pdp/usher/store"
 )
 
@@ -35,6 +36,7 @@ type explaining struct {
 	question  policy.Request
 	situation policy.Situation
 	found     policy.Explanation
+	words     *wording.Writer
 	response  *usherv1.ExplainResponse
 }
 
@@ -53,6 +55,9 @@ func (e *explaining) explain(ctx context.Context, reader store.Reader) (err erro
 	if err != nil {
 		return err
 	}
+	if e.words, err = wording.New(e.situation.Table.Catalog(), e.request.GetLocale()); err != nil {
+		return malformed("locale", "%v", err)
+	}
 	if e.found, err = e.situation.Explain(&e.question); err != nil {
 		return inCheck(err)
 	}
@@ -62,7 +67,9 @@ func (e *explaining) explain(ctx context.Context, reader store.Reader) (err erro
 		Revision: revision.String(), RecheckBy: timestampMessage(decision.RecheckBy),
 	}
 	writeReason(answer.Reason, &decision.Reason)
-	e.response = &usherv1.ExplainResponse{Answer: answer}
+	e.response = &usherv1.ExplainResponse{
+		Answer: answer, Locale: e.words.Locale(), Text: e.words.Decision(e.question, e.found),
+	}
 	for _, outcome := range e.found.Rules {
 		e.response.Rules = append(e.response.Rules, ruleOutcomeMessage(outcome))
 	}

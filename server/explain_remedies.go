@@ -12,36 +12,43 @@ import (
 
 // addRemedies adds the ways to an allow, with who may take each step.
 func (e *explaining) addRemedies(ctx context.Context, reader store.Reader, ways [][]policy.Step) error {
-	// Many ways begin alike, or need the same roles of those who may.
-	first := map[string]*usherv1.Performers{}
+	first := map[string]*usherv1.Performers{} // of acts with which many ways begin
 	for _, way := range ways {
 		remedy := &usherv1.Remediation{}
+		var texts []string
 		p := &planning{server: e.server, draft: newDraft(reader), tenant: e.tenant, actor: policy.Actor{Operator: true}, now: e.now}
 		for i, step := range way {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			m := &usherv1.RemediationStep{}
 			if step.Kind == policy.StepResource {
 				change := &usherv1.ResourceChange{Attributes: &structpb.Struct{Fields: step.Attributes}}
-				remedy.Steps = append(remedy.Steps, &usherv1.RemediationStep{Step: &usherv1.RemediationStep_Resource{Resource: change}})
-				continue
-			}
-			act := actOf(step)
-			by, known := first[act.String()]
-			if i > 0 || !known {
-				var err error
-				if by, err = e.performers(ctx, p, act); err != nil {
+				m.Step = &usherv1.RemediationStep_Resource{Resource: change}
+			} else {
+				act := actOf(step)
+				m.Step = &usherv1.RemediationStep_Act{Act: act}
+				if i == 0 {
+					m.By = first[act.String()]
+				}
+				if m.By == nil {
+					var err error
+					if m.By, err = e.performers(ctx, p, act); err != nil {
+						return err
+					}
+				}
+				if i == 0 {
+					first[act.String()] = m.By
+				}
+				if _, err := p.doOne(act); err != nil {
 					return err
 				}
 			}
-			if i == 0 {
-				first[act.String()] = by
-			}
-			if _, err := p.doOne(act); err != nil {
-				return err
-			}
-			remedy.Steps = append(remedy.Steps, &usherv1.RemediationStep{Step: &usherv1.RemediationStep_Act{Act: act}, By: by})
+			m.Text = e.words.Step(e.question.Subject, step, m.GetBy().GetRoles(), m.GetBy().GetOperator())
+			texts = append(texts, m.GetText())
+			remedy.Steps = append(remedy.Steps, m)
 		}
+		remedy.Text = e.words.Way(texts)
 		e.response.Remedies = append(e.response.Remedies, remedy)
 	}
 	return nil

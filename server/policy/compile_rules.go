@@ -14,7 +14,7 @@ type ruleSource struct {
 	permissions []string
 	rule        rule
 	condition   string
-	source      *catalogv1.Rule // as it is written
+	unmet       map[string]string
 }
 
 // compileRules expands what the roles inherit and lays the rules out by permission
@@ -73,6 +73,9 @@ func (c *compiler) expand(r *role, path []string) []ruleSource {
 				c.fault(where, faultTooManyRules, "the roles inherit more than %d rules: inherit from fewer roles", maxRules)
 				break
 			}
+			if len(inherit.GetWithout()) > 0 {
+				rules = c.without(where, inherit.GetWithout(), rules)
+			}
 			sources = append(sources, c.inherited(where, inherit, rules)...)
 		}
 	}
@@ -103,8 +106,7 @@ func (c *compiler) inherited(path string, in *catalogv1.Inheritance, rules []rul
 }
 
 func (c *compiler) parseRule(path string, in *catalogv1.Rule) ruleSource {
-	s := ruleSource{path: path, permissions: in.GetAllow(), condition: in.GetCondition(), source: in}
-	c.titles(path+".unmet", in.GetUnmet())
+	s := ruleSource{path: path, permissions: in.GetAllow(), condition: in.GetCondition(), unmet: in.GetUnmet()}
 	field := "allow"
 	if len(in.GetForbid()) > 0 {
 		s.permissions, s.rule.forbid, field = in.GetForbid(), true, "forbid"
@@ -118,6 +120,10 @@ func (c *compiler) parseRule(path string, in *catalogv1.Rule) ruleSource {
 		c.unique(seen[p], where, "permission", p)
 		c.permissionNamed(where, p)
 		seen[p] = true
+	}
+	c.titles(path+".unmet", in.GetUnmet())
+	if len(in.GetUnmet()) > 0 && in.GetCondition() == "" {
+		c.fault(path+".unmet", faultUnmet, "this is told when the condition is not met, and there is none: write a condition, or remove this")
 	}
 	s.rule.reach = c.parseReach(path+".reach", in.GetReach())
 	s.rule.gate = c.parseGate(path, in.GetWhileOn(), in.GetWhileOff())
@@ -214,23 +220,23 @@ func (c *compiler) conditionOf(s ruleSource, t *resourceType) *condition {
 type conditionKey struct {
 	text string
 	on   *resourceType
-	// toldBy is the rule that says what to tell if the condition is not met; nil: none does.
-	toldBy *catalogv1.Rule
+	// told is the path of the rule that says what to tell if it is not met; empty: none does.
+	told string
 }
 
 // toldCondition is the condition of a rule for a resource type, with what the rule wants told
 // if it is not met. All permissions and roles that the rule is about have the same one.
 func (c *compiler) toldCondition(s ruleSource, t *resourceType) *condition {
 	compiled := c.conditionOf(s, t)
-	if compiled == nil || len(s.source.GetUnmet()) == 0 {
+	if compiled == nil || len(s.unmet) == 0 {
 		return compiled
 	}
-	key := conditionKey{s.condition, t, s.source}
+	key := conditionKey{s.condition, t, s.path}
 	if done, found := c.conditions[key]; found {
 		return done
 	}
 	told := *compiled
-	told.unmet = s.source.GetUnmet()
+	told.unmet = s.unmet
 	c.conditions[key] = &told
 	return &told
 }

@@ -105,18 +105,3 @@ func (q *Question) ruleResult(r *rule, h *holding) RuleResult {
 	}
 	return RuleMatches
 }
-
-// String writes a reach as catalogs write it.
-func (r reach) String() string {
-	switch r.kind {
-	case reachTenant:
-		return "tenant"
-	case reachAssigned:
-		return "assigned"
-	case reachOwn:
-		return "own"
-	case reachAnyScope:
-		return "any " + r.prefix[:len(r.prefix)-1]
-	}
-	return "nothing"
-}
