@@ -30,6 +30,7 @@ func (s *Server) aroundAdministration() []grpc.UnaryServerInterceptor {
 // validated are the requests whose rules in the proto are applied by the validate
 // interceptor. They are compiled at the start, not at the first call.
 var validated = []proto.Message{
+	&usherv1.ExplainRequest{},
 	&usherv1.GrantRequest{}, &usherv1.RevokeRequest{}, &usherv1.SetToggleRequest{},
 	&usherv1.ChangeRoleRequest{}, &usherv1.RemoveSubjectRequest{}, &usherv1.BatchWriteRequest{},
 	&usherv1.PreviewChangeRequest{}, &usherv1.SetPrimaryAdministratorRequest{}, &usherv1.ListRolesRequest{},

@@ -1,12 +1,10 @@
 package server
 
 import (
-	"maps"
 	"slices"
 
-	"golang.org/x/text/language"
-
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/wording"
 )
 
 // maxGrantScopes is how many scopes are named in which a role may be granted.
@@ -23,7 +21,7 @@ func (p *planning) roles(locale string) (roles []*usherv1.RoleInfo) {
 		}
 		info := &usherv1.RoleInfo{
 			Name:        role.GetName(),
-			Title:       textIn(locale, role.GetTitles(), role.GetName()),
+			Title:       wording.Title(role.GetTitles(), locale, role.GetName()),
 			Aliases:     role.GetAliases(),
 			HeldIn:      role.GetHeldIn(),
 			Holders:     holders,
@@ -39,23 +37,4 @@ func (p *planning) roles(locale string) (roles []*usherv1.RoleInfo) {
 		roles = append(roles, info)
 	}
 	return roles
-}
-
-// textIn returns the text in the language nearest to a locale, in English if none is near,
-// or else the name of what it is about.
-func textIn(locale string, texts map[string]string, name string) string {
-	if len(texts) == 0 {
-		return name
-	}
-	// The first language is what the matcher falls back to.
-	names := slices.Sorted(maps.Keys(texts))
-	if i := slices.Index(names, "en"); i > 0 {
-		names[0], names[i] = names[i], names[0]
-	}
-	tags := make([]language.Tag, len(names))
-	for i, n := range names {
-		tags[i] = language.Make(n)
-	}
-	_, i := language.MatchStrings(language.NewMatcher(tags), locale)
-	return texts[names[i]]
 }

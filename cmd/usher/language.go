@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"os"
 	"strings"
+
+	"github.com/usher-pdp/usher/server/wording"
 )
 
 // readersLanguage returns the language of the reader as a BCP 47 tag, such as "de-AT": what
@@ -21,7 +23,5 @@ func readersLanguage() string {
 
 // inReadersLanguage picks the text in the language of the reader, or else the English one.
 func inReadersLanguage(texts map[string]string) string {
-	tag := readersLanguage()
-	language, _, _ := strings.Cut(tag, "-")
-	return cmp.Or(texts[tag], texts[language], texts["en"])
+	return wording.Title(texts, readersLanguage(), "")
 }

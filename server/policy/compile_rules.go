@@ -183,7 +183,7 @@ func (c *compiler) lay(r *role, s ruleSource) {
 		}
 		rule := s.rule
 		if s.condition != "" {
-			rule.condition = c.conditionOf(s, t)
+			rule.condition = c.toldCondition(s, t)
 		}
 		p := t.actions[action]
 		p.rules[r.index] = append(p.rules[r.index], rule)
@@ -197,7 +197,7 @@ const maxConditionBytes = 256 << 10
 // conditionOf compiles the condition of a rule for a resource type. The same text is
 // compiled once, and a fault in it reported once, however many roles inherit it.
 func (c *compiler) conditionOf(s ruleSource, t *resourceType) *condition {
-	key := conditionKey{s.condition, t}
+	key := conditionKey{text: s.condition, on: t}
 	if done, found := c.conditions[key]; found {
 		return done
 	}
@@ -220,4 +220,23 @@ func (c *compiler) conditionOf(s ruleSource, t *resourceType) *condition {
 type conditionKey struct {
 	text string
 	on   *resourceType
+	// told is the path of the rule that says what to tell if it is not met; empty: none does.
+	told string
+}
+
+// toldCondition is the condition of a rule for a resource type, with what the rule wants told
+// if it is not met. All permissions and roles that the rule is about have the same one.
+func (c *compiler) toldCondition(s ruleSource, t *resourceType) *condition {
+	compiled := c.conditionOf(s, t)
+	if compiled == nil || len(s.unmet) == 0 {
+		return compiled
+	}
+	key := conditionKey{s.condition, t, s.path}
+	if done, found := c.conditions[key]; found {
+		return done
+	}
+	told := *compiled
+	told.unmet = s.unmet
+	c.conditions[key] = &told
+	return &told
 }

@@ -11,6 +11,8 @@ type condition struct {
 	root *node
 	// mentioned are the attributes in the order of the text.
 	mentioned []attribute
+	// unmet says, by language, what to tell if it is not met.
+	unmet map[string]string
 }
 
 // truth is a value of three-valued logic. The order is that of && as minimum and

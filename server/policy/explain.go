@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"time"
+
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/usher-pdp/usher/store"
@@ -34,6 +36,9 @@ type RuleOutcome struct {
 	Result       RuleResult
 	// Attribute is the first one that is missing, for Undecided.
 	Attribute string
+	// Starts is, for NotActive, when the role starts in the first of Scopes, and Ended when it
+	// has ended there: at most one of them is set.
+	Starts, Ended time.Time
 }
 
 // RuleResult is how a rule came out. The numbers are those of usher.v1.RuleResult.
@@ -60,6 +65,9 @@ type Step struct {
 	Scopes []string
 	// Interval is that of the granted role. Zero: from now on, without an end.
 	Interval store.Interval
+	// Early is whether the role is held already from later on, and what is granted is that it
+	// starts now.
+	Early bool
 	// Toggle is what is set, and On to what.
 	Toggle string
 	On     bool
