@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
-	"github.com/usher-pdp/usher/server/policy"
 )
 
 func newCatalog() *cobra.Command {
@@ -21,7 +20,7 @@ func newCatalog() *cobra.Command {
   usher catalog show liveagent --yaml > mine.yaml
   usher catalog validate mine.yaml`,
 	}
-	cmd.AddCommand(newCatalogList(), newCatalogShow(), newCatalogValidate(), newCatalogPut())
+	cmd.AddCommand(newCatalogList(), newCatalogShow(), newCatalogValidate(), newCatalogTest(), newCatalogPut())
 	return cmd
 }
 
@@ -92,13 +91,9 @@ what to do about it.`,
 		Example: `  usher catalog validate mine.yaml`,
 		Args:    arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			yaml, err := os.ReadFile(args[0])
+			catalog, err := openCatalog(args[0])
 			if err != nil {
 				return err
-			}
-			catalog, err := policy.Parse(args[0], yaml, nil)
-			if err != nil {
-				return fmt.Errorf("the catalog has faults:\n%w", err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "ok  %s version %d\n", catalog.Ref().Name, catalog.Ref().Version)
 			return nil
