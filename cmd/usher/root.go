@@ -16,8 +16,8 @@ func newRoot() *cobra.Command {
 
 'usher serve' runs the server; the other commands call one, at --address or
 USHER_ADDRESS. They exit with 0, or with 2 when something went wrong; 'usher check'
-exits with 1 when the answer is deny, 'usher audit verify' when it has found something, and
-'usher catalog test' when a case fails.`,
+exits with 1 when the answer is deny, 'usher audit verify' when it has found something, 
+'usher catalog test' when a case fails, and 'usher catalog diff' when something is different.`,
 		Example: `  usher serve --demo --data-dir /tmp/usher-demo
   usher tenant list
   usher check user:ann@dealer.example view ticket/4711 --tenant demo-dealer --scope team:harvest`,
