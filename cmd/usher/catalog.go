@@ -20,7 +20,7 @@ func newCatalog() *cobra.Command {
   usher catalog show liveagent --yaml > mine.yaml
   usher catalog validate mine.yaml`,
 	}
-	cmd.AddCommand(newCatalogList(), newCatalogShow(), newCatalogValidate(), newCatalogTest(), newCatalogDiff(), newCatalogPut())
+	cmd.AddCommand(newCatalogList(), newCatalogShow(), newCatalogValidate(), newCatalogTest(), newCatalogDiff(), newCatalogDocs(), newCatalogPut())
 	return cmd
 }
 

@@ -7,6 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/usher-pdp/usher/server/handbook"
+	"github.com/usher-pdp/usher/server/policy/catalogs"
 )
 
 // TestEveryCommandIsDocumented looks for every command and flag in docs/cli.md, and for a
@@ -59,5 +62,20 @@ func readFile(t *testing.T, path string) string {
 func TestTheBatchInTheDocsIsTheExample(t *testing.T) {
 	if !strings.Contains(readFile(t, "../../docs/cli.md"), "```yaml\n"+readFile(t, "../../docs/examples/staff.yaml")+"```") {
 		t.Error("docs/cli.md shows another file")
+	}
+}
+
+// TestTheHandbooksAreCurrent holds that docs/catalogs has the pages of the built-in catalogs as
+// they are now.
+func TestTheHandbooksAreCurrent(t *testing.T) {
+	for _, source := range catalogs.All() {
+		name := strings.TrimSuffix(source.Name, ".yaml")
+		catalog, err := openCatalog(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if readFile(t, "../../docs/catalogs/"+name+".md") != handbook.Page(catalog, "en") {
+			t.Errorf("docs/catalogs/%s.md is not what the catalog says: run make handbooks", name)
+		}
 	}
 }
