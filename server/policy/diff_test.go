@@ -256,3 +256,14 @@ func (j *diffJudge) allHappen(t *testing.T, u *universe, set map[string]bool, ch
 	}
 	return nil
 }
+
+func BenchmarkDiff(b *testing.B) {
+	for _, name := range []string{"expertconnect", "liveagent", "goto_contact_center"} {
+		catalog := builtIn(b, name)
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				policy.NewDiff(catalog, catalog)
+			}
+		})
+	}
+}
