@@ -373,12 +373,12 @@ var badFields = map[protoreflect.FullName]map[string]string{
 	"usher.v1.BatchWriteRequest": {
 		"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?", "request_id": "request?",
 	},
-	"usher.v1.PreviewChangeRequest": {"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "page_token": "token?"},
+	"usher.v1.PreviewChangeRequest": {"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "page_token": "token?", "catalog": "name?"},
 	"usher.v1.SetPrimaryAdministratorRequest": {
 		"tenant": "tenant", "subject": "id", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?", "request_id": "request?",
 	},
 	"usher.v1.ListRolesRequest":    {"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "locale": "locale?"},
-	"usher.v1.UpdateTenantRequest": {"tenant": "tenant", "justification": "text?"},
+	"usher.v1.UpdateTenantRequest": {"tenant": "tenant", "justification": "text?", "catalog": "name?"},
 	"usher.v1.DeleteTenantRequest": {"tenant": "tenant", "confirm": "confirm", "justification": "text?"},
 	"usher.v1.EraseSubjectRequest": {"tenant": "tenant", "subject": "id", "justification": "text?"},
 }
@@ -791,7 +791,7 @@ func badOperations() []badCall {
 	return []badCall{
 		create("a tenant that there is", codes.AlreadyExists, "TENANT_EXISTS", "", "choose another name", func(r *usherv1.CreateTenantRequest) { r.Tenant = "acme" }),
 		create("an unknown catalog", codes.NotFound, "CATALOG_NOT_FOUND", "", "ListCatalogs says", func(r *usherv1.CreateTenantRequest) { r.Catalog = "liveagents" }),
-		create("an unknown version", codes.NotFound, "CATALOG_NOT_FOUND", "", "the newest version is 1", func(r *usherv1.CreateTenantRequest) { r.CatalogVersion = 7 }),
+		create("an unknown version", codes.NotFound, "CATALOG_NOT_FOUND", "", "the newest version is 2", func(r *usherv1.CreateTenantRequest) { r.CatalogVersion = 7 }),
 		create("a group as the first administrator", codes.FailedPrecondition, "NOT_ASSIGNABLE_TO_HOLDER", "role/admin", "a subject of type user", func(r *usherv1.CreateTenantRequest) {
 			r.FirstAdministrator = "group:board"
 		}),
@@ -799,7 +799,7 @@ func badOperations() []badCall {
 		{about: "an unknown catalog", request: &usherv1.GetCatalogRequest{Name: "nothing"}, code: codes.NotFound, reason: "CATALOG_NOT_FOUND", remedy: "ListCatalogs says"},
 		{
 			about: "an unknown version", request: &usherv1.GetCatalogRequest{Name: "liveagent", Version: 4294967295},
-			code: codes.NotFound, reason: "CATALOG_NOT_FOUND", remedy: "the newest version is 1",
+			code: codes.NotFound, reason: "CATALOG_NOT_FOUND", remedy: "the newest version is 2",
 		},
 		put("no YAML", `^catalog\.yaml:2:1 from here on this can't be read as YAML`, "name: x\nroles: [a, {b: ]\n"),
 		put("a catalog with a fault", `^catalog\.yaml:\d+:\d+ .*unknown permission "ticket:veiw": did you mean "ticket:view"\?`,
@@ -1219,6 +1219,7 @@ func TestBadInputErrors(t *testing.T) {
 		"changed": {request: &usherv1.GrantRequest{
 			Tenant: "acme", Subject: "user:ann", Role: "agent", Scope: "queue:billing", By: asOperator, ExpectedRevision: h.store.Revision().Epoch + ".1",
 		}, code: codes.Aborted, reason: "CHANGED_MEANWHILE"},
+		"unrelated": {request: &usherv1.UpdateTenantRequest{Tenant: "desk", Catalog: "liveagent"}, code: codes.FailedPrecondition, reason: "CATALOG_UNRELATED"},
 		"conflicts": {request: &usherv1.UpdateTenantRequest{Tenant: "desk"}, code: codes.FailedPrecondition, reason: "CATALOG_CONFLICTS"},
 		"held":      {request: &usherv1.EraseSubjectRequest{Tenant: "acme", Subject: "user:ann"}, code: codes.FailedPrecondition, reason: "STILL_HELD"},
 		"cases":     {request: preview, fail: func() error { return &policy.TooManyCasesError{Permission: "ticket:view"} }, code: codes.FailedPrecondition, reason: "TOO_MANY_CASES"},

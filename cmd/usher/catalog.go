@@ -15,12 +15,15 @@ import (
 func newCatalog() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "catalog",
-		Short: "List, show, check and add the models of products",
+		Short: "List, show, write, check and add the models of products",
 		Example: `  usher catalog list
   usher catalog show liveagent --yaml > mine.yaml
   usher catalog validate mine.yaml`,
 	}
-	cmd.AddCommand(newCatalogList(), newCatalogShow(), newCatalogValidate(), newCatalogTest(), newCatalogDiff(), newCatalogDocs(), newCatalogPut())
+	cmd.AddCommand(
+		newCatalogList(), newCatalogShow(), newCatalogNew(), newCatalogValidate(), newCatalogTest(),
+		newCatalogDiff(), newCatalogDocs(), newCatalogPut(),
+	)
 	return cmd
 }
 
@@ -84,10 +87,12 @@ func newCatalogShow() *cobra.Command {
 
 func newCatalogValidate() *cobra.Command {
 	return &cobra.Command{
-		Use:   "validate FILE",
-		Short: "Check a catalog without a server",
+		Use:     "validate FILE",
+		Aliases: []string{"check"},
+		Short:   "Check a catalog without a server",
 		Long: `Check a catalog without a server. Every fault is printed with file, line, column and
-what to do about it.`,
+what to do about it. A catalog that it extends is looked for among the built-in ones and in the
+files beside it.`,
 		Example: `  usher catalog validate mine.yaml`,
 		Args:    arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

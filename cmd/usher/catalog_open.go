@@ -11,8 +11,8 @@ import (
 	"github.com/usher-pdp/usher/server/policy/catalogs"
 )
 
-// openCatalog reads a catalog: a file, or the name of one that is built in. What has a dot or
-// a slash is a file.
+// openCatalog reads a catalog: a file, or the name of one that is built in. What the one in a
+// file extends is looked for beside it, too.
 func openCatalog(nameOrFile string) (*policy.Catalog, error) {
 	var names []string
 	for _, source := range catalogs.All() {
@@ -29,7 +29,7 @@ func openCatalog(nameOrFile string) (*policy.Catalog, error) {
 	case err != nil:
 		return nil, err
 	}
-	catalog, err := policy.Parse(nameOrFile, yaml, nil)
+	catalog, err := policy.Parse(nameOrFile, yaml, catalogBases(nameOrFile))
 	if err != nil {
 		return nil, fmt.Errorf("the catalog has faults:\n%w", err)
 	}

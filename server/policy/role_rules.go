@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // RoleRule is a rule that a role has about a permission, written or inherited, for people who
 // read about it.
@@ -30,7 +27,7 @@ func (c *Catalog) RulesOf(role, permission string) []RoleRule {
 		if !r.gate.opens() {
 			continue
 		}
-		rule := RoleRule{Forbid: r.forbid, Reach: r.reach.text()}
+		rule := RoleRule{Forbid: r.forbid, Reach: r.reach.String()}
 		if r.condition != nil {
 			rule.Condition = r.condition.text
 		}
@@ -38,24 +35,11 @@ func (c *Catalog) RulesOf(role, permission string) []RoleRule {
 			rule.Toggle, rule.On = g.toggle.name, g.on
 		}
 		if w := r.widening; w != nil && w.gate.opens() {
-			rule.Widened, rule.WidenToggle, rule.WidenOn = w.reach.text(), w.gate.toggle.name, w.gate.on
+			rule.Widened, rule.WidenToggle, rule.WidenOn = w.reach.String(), w.gate.toggle.name, w.gate.on
 		}
 		if !slices.Contains(all, rule) {
 			all = append(all, rule)
 		}
 	}
 	return all
-}
-
-// text is the reach as catalogs write it.
-func (r reach) text() string {
-	switch r.kind {
-	case reachTenant:
-		return "tenant"
-	case reachAssigned:
-		return "assigned"
-	case reachOwn:
-		return "own"
-	}
-	return "any " + strings.TrimSuffix(r.prefix, ":")
 }
