@@ -142,8 +142,14 @@ cover: ## Measure test coverage; the pages are in .build/cover.html
 ##@ Change
 
 .PHONY: generate
-generate: $(VALIDATE) ## Generate gen/ from proto/
+generate: $(VALIDATE) handbooks ## Generate gen/ from proto/, and docs/catalogs/ from the built-in catalogs
 	$(BUF) generate
+
+.PHONY: handbooks
+handbooks:
+	@mkdir -p docs/catalogs
+	@for name in expertconnect liveagent goto_contact_center; do \
+		go run ./cmd/usher catalog docs $$name --locale en > docs/catalogs/$$name.md; done
 
 .PHONY: format
 format: ## Format the Go code and the protos

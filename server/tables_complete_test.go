@@ -9,6 +9,7 @@ import (
 
 	catalogv1 "github.com/usher-pdp/usher/gen/usher/catalog/v1"
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/policy/tables"
 )
 
 // TestTablesAreComplete derives from each catalog the cases that its table has to have,
@@ -23,7 +24,7 @@ func TestTablesAreComplete(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		there := in.there(catalog.GetCatalog())
+		there := casesThere(in, catalog.GetCatalog())
 		for _, needed := range needs(catalog.GetCatalog()) {
 			if !there[needed] {
 				t.Errorf("%s has no case of: %s", file, needed)
@@ -60,7 +61,7 @@ func needs(c *catalogv1.Catalog) []string {
 			}
 		}
 	}
-	actors := append(slices.Clone(roles), operatorWord)
+	actors := append(slices.Clone(roles), tables.OperatorWord)
 	for _, toggle := range c.GetToggles() {
 		all[fmt.Sprintf("a check with %s on", toggle.GetName())] = true
 		if !toggle.GetLocked() {
@@ -122,8 +123,8 @@ func rulesOf(c *catalogv1.Catalog, name string) map[string][]*catalogv1.Rule {
 // answersOf are the answers that the rules about one permission can give: the allow,
 // and each way to fall short.
 func answersOf(c *catalogv1.Catalog, rules []*catalogv1.Rule) []string {
-	answers := []string{allowWord}
-	always := slices.ContainsFunc(rules, func(r *catalogv1.Rule) bool { return r.GetReach() == tenantWord })
+	answers := []string{tables.AllowWord}
+	always := slices.ContainsFunc(rules, func(r *catalogv1.Rule) bool { return r.GetReach() == "tenant" })
 	for _, rule := range rules {
 		switch {
 		case always: // the resource is always in reach of some rule
@@ -140,10 +141,10 @@ func answersOf(c *catalogv1.Catalog, rules []*catalogv1.Rule) []string {
 			if w.GetWhileOff() != "" {
 				state = "-" + w.GetWhileOff()
 			}
-			answers = append(answers, allowWord+" with "+state, "OUT_OF_SCOPE with "+state)
+			answers = append(answers, tables.AllowWord+" with "+state, "OUT_OF_SCOPE with "+state)
 		}
 		if gate := rule.GetWhileOn(); gate != "" && !isLocked(c, gate) {
-			answers = append(answers, "TOGGLE "+gate, allowWord+" with +"+gate)
+			answers = append(answers, "TOGGLE "+gate, tables.AllowWord+" with +"+gate)
 		}
 	}
 	return answers
@@ -154,42 +155,42 @@ func isLocked(c *catalogv1.Catalog, toggle string) bool {
 }
 
 // there are the cases that a table has, in the same sentences.
-func (in *table) there(c *catalogv1.Catalog) map[string]bool {
+func casesThere(in *tables.Table, c *catalogv1.Catalog) map[string]bool {
 	all := map[string]bool{}
-	for _, oneCase := range in.cases() {
-		for _, q := range oneCase.expandChecks() {
-			in.countCheck(all, c, q)
+	for _, oneCase := range in.Cases() {
+		for _, q := range oneCase.Questions() {
+			countCheck(in, all, c, q)
 		}
-		for _, a := range oneCase.expandActs() {
-			in.countAct(all, c, a)
+		for _, a := range oneCase.Acts() {
+			countAct(in, all, c, a)
 		}
 	}
 	return all
 }
 
-func (in *table) countCheck(all map[string]bool, c *catalogv1.Catalog, q question) {
-	active, dormant := in.rolesOf(c, q.who)
+func countCheck(in *tables.Table, all map[string]bool, c *catalogv1.Catalog, q tables.Question) {
+	active, dormant := rolesHeld(in, c, q.Asker)
 	answer := strings.Fields(q.Answer)
 	switch {
 	case len(q.Groups) > 0: // who holds what is not as clear
-	case q.Tenant == otherTenant:
+	case q.Tenant == tables.OtherTenant:
 		for _, role := range active {
-			all[fmt.Sprintf("%s as %s, in another tenant", q.may, role)] = true
+			all[fmt.Sprintf("%s as %s, in another tenant", q.Permission, role)] = true
 		}
 		return
 	case len(dormant) == 1:
-		all[fmt.Sprintf("%s as %s, not in force", q.may, dormant[0])] = true
+		all[fmt.Sprintf("%s as %s, not in force", q.Permission, dormant[0])] = true
 	case len(active) == 1:
-		all[fmt.Sprintf("%s asks for %s", active[0], q.may)] = true
+		all[fmt.Sprintf("%s asks for %s", active[0], q.Permission)] = true
 	}
 	if len(answer) > 1 {
 		code := answer[0]
 		if code == "TOGGLE" {
 			code += " " + answer[2]
 		}
-		all[fmt.Sprintf("%s as %s is answered %s", q.may, answer[1], code)] = true
-		for _, state := range strings.Fields(q.toggles()) {
-			all[fmt.Sprintf("%s as %s is answered %s with %s", q.may, answer[1], code, state)] = true
+		all[fmt.Sprintf("%s as %s is answered %s", q.Permission, answer[1], code)] = true
+		for _, state := range strings.Fields(q.Toggles()) {
+			all[fmt.Sprintf("%s as %s is answered %s with %s", q.Permission, answer[1], code, state)] = true
 		}
 	}
 	for _, toggle := range q.WithOn {
@@ -204,10 +205,10 @@ func (in *table) countCheck(all map[string]bool, c *catalogv1.Catalog, q questio
 	}
 }
 
-func (in *table) countAct(all map[string]bool, c *catalogv1.Catalog, a act) {
-	actor := operatorWord
-	if a.as != operatorWord {
-		active, dormant := in.rolesOf(c, a.as)
+func countAct(in *tables.Table, all map[string]bool, c *catalogv1.Catalog, a tables.Act) {
+	actor := tables.OperatorWord
+	if a.Actor != tables.OperatorWord {
+		active, dormant := rolesHeld(in, c, a.Actor)
 		if len(a.Groups) > 0 || a.Tenant != "" || len(dormant) > 0 || len(active) != 1 {
 			return
 		}
@@ -215,28 +216,28 @@ func (in *table) countAct(all map[string]bool, c *catalogv1.Catalog, a act) {
 	}
 	switch {
 	case len(a.Grant) > 0:
-		all[fmt.Sprintf("%s grants %s", actor, a.what)] = true
+		all[fmt.Sprintf("%s grants %s", actor, a.What)] = true
 	case len(a.Revoke) > 0:
-		all[fmt.Sprintf("%s revokes %s", actor, a.what)] = true
+		all[fmt.Sprintf("%s revokes %s", actor, a.What)] = true
 	case len(a.Change) > 0:
-		all[fmt.Sprintf("%s changes %s", actor, a.what)] = true
-		all[fmt.Sprintf("%s changes a role into %s", actor, a.into)] = true
+		all[fmt.Sprintf("%s changes %s", actor, a.What)] = true
+		all[fmt.Sprintf("%s changes a role into %s", actor, a.NewRole)] = true
 	case len(a.Remove) > 0:
-		if active, dormant := in.rolesOf(c, a.subject); len(active) == 1 && len(dormant) == 0 {
+		if active, dormant := rolesHeld(in, c, a.Subject); len(active) == 1 && len(dormant) == 0 {
 			all[fmt.Sprintf("%s removes who holds %s", actor, active[0])] = true
 		}
 	default:
-		all[fmt.Sprintf("%s sets %s", actor, a.what)] = true
+		all[fmt.Sprintf("%s sets %s", actor, a.What)] = true
 	}
 }
 
 // rolesOf returns the roles that somebody holds now, and those that they hold at
 // another time. Who holds nothing has the default role, or is "nobody".
-func (in *table) rolesOf(c *catalogv1.Catalog, who string) (active, dormant []string) {
+func rolesHeld(in *tables.Table, c *catalogv1.Catalog, who string) (active, dormant []string) {
 	all := in.Holds
 	for _, role := range c.GetRoles() {
 		if role.GetName() == c.GetAdministration().GetProtectedRole() {
-			all = append(slices.Clone(all), holds{Who: "user:root", Role: role.GetName()})
+			all = append(slices.Clone(all), tables.Holding{Who: tables.First, Role: role.GetName()})
 		}
 	}
 	for _, h := range all {

@@ -3,8 +3,6 @@ package server_test
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,14 +11,17 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/policy"
+	"github.com/usher-pdp/usher/server/policy/tables"
+	"github.com/usher-pdp/usher/store"
 )
 
-// TestTables asks a real server every case of the tables beside the catalogs.
+// TestTables asks a real server every case of the tables beside the catalogs, and holds that
+// the tables package answers it alike without a server.
 func TestTables(t *testing.T) {
 	t.Parallel()
 	for _, file := range tableFiles(t) {
@@ -31,100 +32,46 @@ func TestTables(t *testing.T) {
 	}
 }
 
-func runTable(t *testing.T, in *table) {
+func runTable(t *testing.T, in *tables.Table) {
 	run := &tableRun{T: t, harness: newHarness(t), table: in}
-	run.plan()
+	var steps []tables.Step
+	run.tenants, steps = in.Plan()
 	run.makeTenants()
-	for _, step := range run.steps {
-		step()
+	run.makeStates()
+	checks := 0
+	for _, step := range steps {
+		if step.Question != nil {
+			checks++
+			run.check(step.Tenant, step.Question)
+		} else {
+			run.act(step.Tenant, step.Act)
+		}
 	}
-	t.Logf("%d checks and %d acts from %d cases", run.checks, run.acts, len(in.cases()))
+	t.Logf("%d checks and %d acts from %d cases", checks, len(steps)-checks, len(in.Cases()))
 }
 
-// tableRun is a run of one table against one server. The cases are laid out first, with
-// the tenants that they need; then the tenants are made, all at once; then the steps
-// are run.
+// tableRun is a run of one table against one server. The tenants are made all at once, and
+// then the steps are run.
 type tableRun struct {
 	*testing.T
 	*harness
-	table   *table
-	tenants []tenantPlan
-	steps   []func()
-	checks  int
-	acts    int
-}
-
-// tenantPlan is a tenant that some case needs.
-type tenantPlan struct {
-	name  string
-	first string // its first administrator
-	holds []holds
-	on    []string
-	off   []string
-}
-
-// tableEpoch is before everything in the tables, so that grants which end before
-// testTime can be made.
-var tableEpoch = time.Date(2025, 12, 1, 0, 0, 0, 0, time.UTC)
-
-// plan lays out the steps and the tenants they need.
-func (r *tableRun) plan() {
-	r.tenants = append(r.tenants, tenantPlan{name: otherTenant, first: "user:founder"})
-	byToggles := map[string]string{}
-	for _, c := range r.table.Checks {
-		key := c.toggles()
-		if byToggles[key] == "" {
-			byToggles[key] = r.tenant(tenantPlan{holds: r.table.Holds, on: c.WithOn, off: c.WithOff})
-		}
-		r.planCheck(byToggles[key], c)
-	}
-	// Acts that change nothing share a tenant; who changes something gets a fresh one.
-	unchanged := r.tenant(tenantPlan{holds: r.table.Holds})
-	for _, c := range r.table.Administration {
-		for _, a := range c.expandActs() {
-			tenant := unchanged
-			if c.Answer == changedWord || len(c.Given) > 0 {
-				tenant = r.tenant(tenantPlan{holds: append(slices.Clone(r.table.Holds), c.Given...)})
-			}
-			r.steps = append(r.steps, func() { r.act(tenant, a) })
-		}
-	}
-	for _, sequence := range r.table.Sequences {
-		tenant := r.tenant(tenantPlan{holds: r.table.Holds})
-		for _, c := range sequence {
-			r.planCheck(tenant, c)
-			for _, a := range c.expandActs() {
-				r.steps = append(r.steps, func() { r.act(tenant, a) })
-			}
-		}
-	}
-}
-
-func (r *tableRun) planCheck(tenant string, c tableCase) {
-	for _, q := range c.expandChecks() {
-		r.steps = append(r.steps, func() { r.check(tenant, q) })
-	}
-}
-
-// tenant plans a tenant and returns its name.
-func (r *tableRun) tenant(p tenantPlan) string {
-	p.name, p.first = fmt.Sprintf("t%d", len(r.tenants)), "user:root"
-	r.tenants = append(r.tenants, p)
-	return p.name
+	table   *tables.Table
+	tenants []tables.Tenant
+	states  []*tables.State
 }
 
 // makeTenants makes the tenants, many at once so that they share disk writes.
 func (r *tableRun) makeTenants() {
-	r.clock.Set(tableEpoch)
+	r.clock.Set(tables.Epoch)
 	defer r.clock.Set(testTime)
 	limit := make(chan struct{}, 64)
 	var wg sync.WaitGroup
-	for _, p := range r.tenants {
+	for i, p := range r.tenants {
 		wg.Go(func() {
 			limit <- struct{}{}
 			defer func() { <-limit }()
-			if err := r.makeTenant(r.Context(), p); err != nil {
-				r.Errorf("%s: making a tenant: %v", r.table.file, err)
+			if err := r.makeTenant(r.Context(), tenantOf(i), p); err != nil {
+				r.Errorf("%s: making a tenant: %v", r.table.File, err)
 			}
 		})
 	}
@@ -134,28 +81,48 @@ func (r *tableRun) makeTenants() {
 	}
 }
 
-func (r *tableRun) makeTenant(ctx context.Context, p tenantPlan) error {
+// makeStates makes the same tenants in memory.
+func (r *tableRun) makeStates() {
+	source, err := r.operator.GetCatalog(r.Context(), &usherv1.GetCatalogRequest{Name: r.table.Catalog})
+	if err != nil {
+		r.Fatal(err)
+	}
+	catalog, err := policy.Parse(r.table.Catalog, []byte(source.GetYaml()), nil)
+	if err != nil {
+		r.Fatal(err)
+	}
+	states, failures := r.table.States(catalog)
+	for _, f := range failures {
+		r.Error(f)
+	}
+	r.states = states
+}
+
+// tenantOf is the name of a tenant of the plan.
+func tenantOf(index int) string { return fmt.Sprintf("t%d", index) }
+
+func (r *tableRun) makeTenant(ctx context.Context, name string, p tables.Tenant) error {
 	if _, err := r.operator.CreateTenant(ctx, &usherv1.CreateTenantRequest{
-		Tenant: p.name, Catalog: r.table.Catalog, FirstAdministrator: p.first,
+		Tenant: name, Catalog: r.table.Catalog, FirstAdministrator: p.First,
 	}); err != nil {
 		return err
 	}
-	for _, h := range p.holds {
+	for _, h := range p.Holds {
 		if _, err := r.admin.Grant(ctx, &usherv1.GrantRequest{
-			Tenant: p.name, Subject: h.Who, Role: h.Role, Scope: h.In,
-			StartsAt: timestamp(h.Starts), ExpiresAt: timestamp(h.Ends),
+			Tenant: name, Subject: h.Who, Role: h.Role, Scope: h.In,
+			StartsAt: timestamp(h.Starts.Time), ExpiresAt: timestamp(h.Ends.Time),
 			By: &usherv1.GrantRequest_Operator{Operator: &usherv1.Operator{}},
 		}); err != nil {
 			return fmt.Errorf("%s holds %s: %w", h.Who, h.Role, err)
 		}
 	}
 	for state, toggles := range map[usherv1.ToggleState][]string{
-		usherv1.ToggleState_TOGGLE_STATE_ON:  p.on,
-		usherv1.ToggleState_TOGGLE_STATE_OFF: p.off,
+		usherv1.ToggleState_TOGGLE_STATE_ON:  p.On,
+		usherv1.ToggleState_TOGGLE_STATE_OFF: p.Off,
 	} {
 		for _, toggle := range toggles {
 			if _, err := r.admin.SetToggle(ctx, &usherv1.SetToggleRequest{
-				Tenant: p.name, Toggle: toggle, State: state,
+				Tenant: name, Toggle: toggle, State: state,
 				By: &usherv1.SetToggleRequest_Operator{Operator: &usherv1.Operator{}},
 			}); err != nil {
 				return fmt.Errorf("with %s %v: %w", toggle, state, err)
@@ -165,130 +132,48 @@ func (r *tableRun) makeTenant(ctx context.Context, p tenantPlan) error {
 	return nil
 }
 
-// question is one check of a case.
-type question struct {
-	tableCase
-	who, may, id, owner string
-}
-
-func (c tableCase) expandChecks() []question {
-	var all []question
-	for _, who := range c.Who {
-		for _, may := range c.May {
-			for _, id := range c.ID.orNone() {
-				for _, owner := range c.Owner.orNone() {
-					if owner == selfWord {
-						owner = who
-					}
-					all = append(all, question{c, who, may, id, owner})
-				}
-			}
-		}
-	}
-	return all
-}
-
-func (q question) String() string {
-	text := fmt.Sprintf("%s: %s may %s", q.place, q.who, q.may)
-	for _, part := range []struct{ word, value string }{
-		{"id", q.id},
-		{"in", strings.Join(q.In, " and ")},
-		{"owner", q.owner},
-		{"groups", strings.Join(q.Groups, " and ")},
-		{"tenant", q.Tenant},
-		{"with", q.toggles()},
-	} {
-		if part.value != "" {
-			text += fmt.Sprintf(", %s %s", part.word, part.value)
-		}
-	}
-	if q.Facts != nil {
-		text += fmt.Sprintf(", facts %v", q.Facts)
-	}
-	return text
-}
-
-func (r *tableRun) check(tenant string, q question) {
-	r.checks++
-	if q.Tenant != "" {
-		tenant = q.Tenant
-	}
-	facts, err := structpb.NewStruct(q.Facts)
-	if err != nil {
-		r.Errorf("%v: %v", q, err)
-		return
-	}
-	resourceType, action, _ := strings.Cut(q.may, ":")
+func (r *tableRun) check(tenant int, q *tables.Question) {
+	request := q.Request()
 	response, err := r.decisions.Check(r.Context(), &usherv1.CheckRequest{
-		Tenant: tenant, Subject: q.who, Groups: q.Groups, Action: action,
-		Resource: &usherv1.Resource{Type: resourceType, Id: q.id, Scopes: q.In, Owner: q.owner, Attributes: facts},
+		Tenant: tenantOf(tenant), Subject: q.Asker, Groups: q.Groups, Action: request.Action,
+		Resource: &usherv1.Resource{
+			Type: request.Resource.Type, Id: request.Resource.ID, Scopes: request.Resource.Scopes, Owner: request.Resource.Owner,
+			Attributes: &structpb.Struct{Fields: request.Resource.Attributes},
+		},
 	})
-	if words := strings.Fields(q.Answer); err != nil || isErrorCode(words[0]) {
-		if got := errorWords(err); got != q.Answer {
-			r.Errorf("%v: got %q (%v), want %q", q, got, err, q.Answer)
-		}
-		return
+	got := tables.AnswerOf(policy.Reason{
+		Code:      policy.Code(response.GetReason().GetCode()),
+		Role:      response.GetReason().GetRole(),
+		Holder:    response.GetReason().GetHolder(),
+		Scope:     response.GetReason().GetScope(),
+		Toggle:    response.GetReason().GetToggle(),
+		ToggleOn:  response.GetReason().GetToggleState() == usherv1.ToggleState_TOGGLE_STATE_ON,
+		Attribute: response.GetReason().GetAttribute(),
+	}, timeOf(response.GetRecheckBy()))
+	if err != nil {
+		got = errorAnswer(err)
+	} else if (response.GetDecision() == usherv1.Decision_DECISION_ALLOW) != (response.GetReason().GetCode() == usherv1.ReasonCode_REASON_CODE_GRANTED) {
+		r.Errorf("%s: %v: got %v with the reason %v", q.Place, q, response.GetDecision(), response.GetReason())
 	}
-	decision, reason := r.wanted(q, response.GetReason())
-	if response.GetDecision() != decision || !proto.Equal(response.GetReason(), reason) {
-		r.Errorf("%v: got %v %s, want %v %s", q, response.GetDecision(), describe(response.GetReason()), decision, describe(reason))
+	if want := q.Judge(got); want != "" {
+		r.Errorf("%s: %v: got %v, want %s", q.Place, q, got, want)
 	}
-	if got := response.GetRecheckBy(); !q.Recheck.IsZero() && !proto.Equal(got, timestamp(q.Recheck)) {
-		r.Errorf("%v: got recheck by %v, want %v", q, got, q.Recheck)
+	if alone := r.states[tenant].Ask(q); !alike(alone, got) {
+		r.Errorf("%s: %v: the server answers %+v, and without one it is %+v", q.Place, q, got, alone)
 	}
 }
 
-// wanted is the answer that a check has to get. What the case does not say about the
-// scope of the assignment is taken from the answer that came.
-func (r *tableRun) wanted(q question, got *usherv1.Reason) (usherv1.Decision, *usherv1.Reason) {
-	words := append(strings.Fields(q.Answer), "", "")
-	if words[0] == allowWord {
-		words[0] = "GRANTED"
-	}
-	reason := &usherv1.Reason{
-		Code:   usherv1.ReasonCode(usherv1.ReasonCode_value[reasonPrefix+words[0]]),
-		Role:   words[1],
-		Holder: q.who,
-		Scope:  got.GetScope(),
-	}
-	if q.Through != "" {
-		reason.Holder = q.Through
-	}
-	switch q.At {
-	case "":
-	case tenantWord:
-		reason.Scope = ""
-	default:
-		reason.Scope = q.At
-	}
-	switch reason.Code {
-	case usherv1.ReasonCode_REASON_CODE_GRANTED:
-		return usherv1.Decision_DECISION_ALLOW, reason
-	case usherv1.ReasonCode_REASON_CODE_NO_ROLE:
-		reason.Holder = ""
-	case usherv1.ReasonCode_REASON_CODE_MISSING_ATTRIBUTE:
-		reason.Attribute = words[2]
-	case usherv1.ReasonCode_REASON_CODE_TOGGLE:
-		// The gates of the built-in catalogs all want their toggle on.
-		reason.Toggle, reason.ToggleState = words[2], usherv1.ToggleState_TOGGLE_STATE_OFF
-	}
-	return usherv1.Decision_DECISION_DENY, reason
+// alike reports whether answers are the same but for what an error says to people.
+func alike(a, b tables.Answer) bool {
+	a.Why, b.Why = "", ""
+	return a == b
 }
 
-func describe(r *usherv1.Reason) string {
-	text := strings.TrimPrefix(r.GetCode().String(), reasonPrefix)
-	for _, word := range []string{r.GetRole(), r.GetToggle(), r.GetAttribute()} {
-		if word != "" {
-			text += " " + word
-		}
-	}
-	if r.GetToggle() != "" {
-		text += " " + r.GetToggleState().String()
-	}
-	return fmt.Sprintf("%s (through %q at %q)", text, r.GetHolder(), r.GetScope())
+// errorAnswer is an error as the tables write it: code and reason.
+func errorAnswer(err error) tables.Answer {
+	return tables.Answer{Words: errorWords(err), Remedy: remediesOf(err), Why: err.Error()}
 }
 
-// errorWords is an error as the tables write it: code and reason.
 func errorWords(err error) string {
 	words := code.Code(status.Code(err)).String()
 	for _, detail := range status.Convert(err).Details() {
@@ -299,149 +184,90 @@ func errorWords(err error) string {
 	return words
 }
 
-// act is one act of a case.
-type act struct {
-	tableCase
-	as, what, into, subject, scope string
-}
-
-func (c tableCase) expandActs() []act {
-	var all []act
-	for _, as := range c.As {
-		for _, list := range []each{c.Grant, c.Revoke, c.Change, c.TurnOn, c.TurnOff} {
-			for _, what := range list {
-				for _, into := range c.Into.orNone() {
-					for _, subject := range slices.Concat(c.To, c.From, c.Of).orNone() {
-						all = append(all, act{c, as, what, into, subject, c.In.orNone()[0]})
-					}
-				}
-			}
-		}
-		for _, subject := range c.Remove {
-			all = append(all, act{tableCase: c, as: as, subject: subject})
-		}
+func (r *tableRun) act(tenant int, a *tables.Act) {
+	before := r.facts(tenant)
+	outcome, err := r.do(tenantOf(tenant), a)
+	after := r.facts(tenant)
+	got := tables.Answer{Words: strings.ToLower(strings.TrimPrefix(outcome.String(), "OUTCOME_"))}
+	if err != nil {
+		got = errorAnswer(err)
 	}
-	return all
-}
-
-func (a act) String() string {
-	text := fmt.Sprintf("%s: as %s", a.place, a.as)
-	if len(a.Groups) > 0 {
-		text += fmt.Sprintf(" of %v", a.Groups)
+	if want := a.Judge(got, before, after); want != "" {
+		r.Errorf("%s: %v: got %v, want %s", a.Place, a, got, want)
 	}
-	switch {
-	case len(a.Grant) > 0:
-		text += fmt.Sprintf(" grant %s to %s", a.what, a.subject)
-	case len(a.Revoke) > 0:
-		text += fmt.Sprintf(" revoke %s from %s", a.what, a.subject)
-	case len(a.Change) > 0:
-		text += fmt.Sprintf(" change %s of %s into %s", a.what, a.subject, a.into)
-	case len(a.Remove) > 0:
-		text += " remove " + a.subject
-	case len(a.TurnOn) > 0:
-		text += " turn on " + a.what
-	default:
-		text += " turn off " + a.what
+	if alone := r.states[tenant].Do(a); !alike(alone, got) {
+		r.Errorf("%s: %v: the server answers %+v, and without one it is %+v", a.Place, a, got, alone)
 	}
-	if a.scope != "" {
-		text += " in " + strings.Join(a.In, " and ")
-	}
-	return text
-}
-
-func (r *tableRun) act(tenant string, a act) {
-	r.acts++
-	if a.Tenant != "" {
-		tenant = a.Tenant
-	}
-	before := r.snapshot(tenant)
-	outcome, err := r.do(tenant, a)
-	after := r.snapshot(tenant)
-
-	got := errorWords(err)
-	if err == nil {
-		got = strings.ToLower(strings.TrimPrefix(outcome.String(), "OUTCOME_"))
-	}
-	if got != a.Answer {
-		r.Errorf("%v: got %q (%v), want %q", a, got, err, a.Answer)
-		return
-	}
-	if remedies := remediesOf(err); a.Remedy != "" && !strings.Contains(remedies, a.Remedy) {
-		r.Errorf("%v: got the remedy %q, want %q in it", a, remedies, a.Remedy)
-	}
-	want := maps.Clone(before)
-	if a.Answer == changedWord {
-		a.apply(want)
-	}
-	if !maps.Equal(after, want) {
-		r.Errorf("%v: got %s, want %s", a, difference(before, after), difference(before, want))
+	if d := after.Difference(r.states[tenant].Facts()); d != "" {
+		r.Errorf("%s: %v: without a server there is %s", a.Place, a, d)
 	}
 }
 
-func (r *tableRun) do(tenant string, a act) (usherv1.Outcome, error) {
+func (r *tableRun) do(tenant string, a *tables.Act) (usherv1.Outcome, error) {
 	ctx := r.Context()
-	actor, operator := &usherv1.Actor{Subject: a.as, Groups: a.Groups}, &usherv1.Operator{}
+	actor, operator := &usherv1.Actor{Subject: a.Actor, Groups: a.Groups}, &usherv1.Operator{}
 	switch {
 	case len(a.Grant) > 0:
 		request := &usherv1.GrantRequest{
-			Tenant: tenant, Subject: a.subject, Role: a.what, Scope: a.scope,
-			StartsAt: timestamp(a.Starts), ExpiresAt: timestamp(a.Ends),
+			Tenant: tenant, Subject: a.Subject, Role: a.What, Scope: a.Scope,
+			StartsAt: timestamp(a.Starts.Time), ExpiresAt: timestamp(a.Ends.Time),
 			By: &usherv1.GrantRequest_Actor{Actor: actor},
 		}
-		if a.as == operatorWord {
+		if a.Actor == tables.OperatorWord {
 			request.By = &usherv1.GrantRequest_Operator{Operator: operator}
 		}
 		response, err := r.admin.Grant(ctx, request)
 		return response.GetOutcome(), err
 	case len(a.Revoke) > 0:
 		request := &usherv1.RevokeRequest{
-			Tenant: tenant, Subject: a.subject, Role: a.what, Scope: a.scope, Everywhere: a.Everywhere,
+			Tenant: tenant, Subject: a.Subject, Role: a.What, Scope: a.Scope, Everywhere: a.Everywhere,
 			By: &usherv1.RevokeRequest_Actor{Actor: actor},
 		}
-		if a.as == operatorWord {
+		if a.Actor == tables.OperatorWord {
 			request.By = &usherv1.RevokeRequest_Operator{Operator: operator}
 		}
 		response, err := r.admin.Revoke(ctx, request)
 		return response.GetOutcome(), err
 	case len(a.Change) > 0:
 		request := &usherv1.ChangeRoleRequest{
-			Tenant: tenant, Subject: a.subject, From: a.what, To: a.into, Scopes: a.In,
-			StartsAt: timestamp(a.Starts), ExpiresAt: timestamp(a.Ends),
+			Tenant: tenant, Subject: a.Subject, From: a.What, To: a.NewRole, Scopes: a.In,
+			StartsAt: timestamp(a.Starts.Time), ExpiresAt: timestamp(a.Ends.Time),
 			By: &usherv1.ChangeRoleRequest_Actor{Actor: actor},
 		}
-		if a.as == operatorWord {
+		if a.Actor == tables.OperatorWord {
 			request.By = &usherv1.ChangeRoleRequest_Operator{Operator: operator}
 		}
 		response, err := r.admin.ChangeRole(ctx, request)
 		return response.GetOutcome(), err
 	case len(a.Remove) > 0:
 		request := &usherv1.RemoveSubjectRequest{
-			Tenant: tenant, Subject: a.subject, By: &usherv1.RemoveSubjectRequest_Actor{Actor: actor},
+			Tenant: tenant, Subject: a.Subject, By: &usherv1.RemoveSubjectRequest_Actor{Actor: actor},
 		}
-		if a.as == operatorWord {
+		if a.Actor == tables.OperatorWord {
 			request.By = &usherv1.RemoveSubjectRequest_Operator{Operator: operator}
 		}
 		response, err := r.admin.RemoveSubject(ctx, request)
 		return response.GetOutcome(), err
 	}
 	request := &usherv1.SetToggleRequest{
-		Tenant: tenant, Toggle: a.what, State: a.state(),
+		Tenant: tenant, Toggle: a.What, State: wantedState(a),
 		By: &usherv1.SetToggleRequest_Actor{Actor: actor},
 	}
-	if a.as == operatorWord {
+	if a.Actor == tables.OperatorWord {
 		request.By = &usherv1.SetToggleRequest_Operator{Operator: operator}
 	}
 	response, err := r.admin.SetToggle(ctx, request)
 	return response.GetOutcome(), err
 }
 
-func (a act) state() usherv1.ToggleState {
+func wantedState(a *tables.Act) usherv1.ToggleState {
 	if len(a.TurnOn) > 0 {
 		return usherv1.ToggleState_TOGGLE_STATE_ON
 	}
 	return usherv1.ToggleState_TOGGLE_STATE_OFF
 }
 
+// remediesOf returns what the violated rules say to do instead.
 func remediesOf(err error) string {
 	var remedies []string
 	for _, detail := range status.Convert(err).Details() {
@@ -454,96 +280,32 @@ func remediesOf(err error) string {
 	return strings.Join(remedies, "; ")
 }
 
-// snapshot is everything that acts can change in a tenant: "subject role scope" with
-// its interval, and toggles with their state.
-func (r *tableRun) snapshot(tenant string) map[string]string {
-	all := map[string]string{}
-	request := &usherv1.ListAssignmentsRequest{Tenant: tenant, PageSize: 1000}
+// facts are everything that acts can change in a tenant.
+func (r *tableRun) facts(tenant int) tables.Facts {
+	f := tables.Facts{Held: map[store.AssignmentKey]store.Interval{}, Toggles: map[string]bool{}}
+	request := &usherv1.ListAssignmentsRequest{Tenant: tenantOf(tenant), PageSize: 1000}
 	for {
 		page, err := r.admin.ListAssignments(r.Context(), request)
 		if err != nil {
 			r.Fatal(err)
 		}
 		for _, a := range page.GetAssignments() {
-			all[assignmentKey(a.GetSubject(), a.GetRole(), a.GetScope())] = interval(a.GetStartsAt(), a.GetExpiresAt())
+			f.Held[store.AssignmentKey{Subject: a.GetSubject(), Role: a.GetRole(), Scope: a.GetScope()}] = store.Interval{
+				Start: timeOf(a.GetStartsAt()), End: timeOf(a.GetExpiresAt()),
+			}
 		}
 		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
 			break
 		}
 	}
-	toggles, err := r.admin.ListToggles(r.Context(), &usherv1.ListTogglesRequest{Tenant: tenant})
+	toggles, err := r.admin.ListToggles(r.Context(), &usherv1.ListTogglesRequest{Tenant: tenantOf(tenant)})
 	if err != nil {
 		r.Fatal(err)
 	}
 	for _, toggle := range toggles.GetToggles() {
-		all[toggle.GetName()] = toggle.GetState().String()
+		f.Toggles[toggle.GetName()] = toggle.GetState() == usherv1.ToggleState_TOGGLE_STATE_ON
 	}
-	return all
-}
-
-// apply changes a snapshot as the act should.
-func (a act) apply(to map[string]string) {
-	key := assignmentKey(a.subject, a.what, a.scope)
-	lose := func(prefix string) {
-		maps.DeleteFunc(to, func(other, value string) bool {
-			return strings.HasPrefix(other, prefix) && !strings.HasPrefix(value, endedWord)
-		})
-	}
-	switch {
-	case len(a.Change) > 0:
-		lose(assignmentKey(a.subject, a.what, ""))
-		for _, scope := range a.In.orNone() {
-			to[assignmentKey(a.subject, a.into, scope)] = interval(timestamp(a.Starts), timestamp(a.Ends))
-		}
-	case len(a.Remove) > 0:
-		lose(a.subject + " is ")
-	case len(a.Grant) > 0:
-		to[key] = interval(timestamp(a.Starts), timestamp(a.Ends))
-	case a.Everywhere:
-		lose(key)
-	case len(a.Revoke) > 0:
-		delete(to, key)
-	default:
-		to[a.what] = a.state().String()
-	}
-}
-
-func assignmentKey(subject, role, scope string) string {
-	return fmt.Sprintf("%s is %s in %s", subject, role, scope)
-}
-
-// endedWord begins an interval that has ended, which an act leaves as it is.
-const endedWord = "ended"
-
-func interval(starts, ends *timestamppb.Timestamp) string {
-	text := "now"
-	if ends != nil && !ends.AsTime().After(testTime) {
-		text = endedWord
-	}
-	if starts != nil {
-		text += " from " + starts.AsTime().String()
-	}
-	if ends != nil {
-		text += " until " + ends.AsTime().String()
-	}
-	return text
-}
-
-// difference says how two snapshots differ.
-func difference(before, after map[string]string) string {
-	var lines []string
-	for key := range maps.Keys(before) {
-		if after[key] == "" {
-			lines = append(lines, "-"+key)
-		}
-	}
-	for key, value := range after {
-		if before[key] != value {
-			lines = append(lines, fmt.Sprintf("+%s %s", key, value))
-		}
-	}
-	slices.Sort(lines)
-	return fmt.Sprintf("%q", lines)
+	return f
 }
 
 // timestamp returns nil for the zero time.
@@ -552,4 +314,12 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(t)
+}
+
+// timeOf is the time of a timestamp; nil is the zero time.
+func timeOf(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
 }

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
-	"github.com/usher-pdp/usher/server/policy"
 )
 
 func newCatalog() *cobra.Command {
@@ -21,7 +20,10 @@ func newCatalog() *cobra.Command {
   usher catalog show liveagent --yaml > mine.yaml
   usher catalog validate mine.yaml`,
 	}
-	cmd.AddCommand(newCatalogList(), newCatalogShow(), newCatalogNew(), newCatalogValidate(), newCatalogPut())
+	cmd.AddCommand(
+		newCatalogList(), newCatalogShow(), newCatalogNew(), newCatalogValidate(), newCatalogTest(),
+		newCatalogDiff(), newCatalogDocs(), newCatalogPut(),
+	)
 	return cmd
 }
 
@@ -94,13 +96,9 @@ files beside it.`,
 		Example: `  usher catalog validate mine.yaml`,
 		Args:    arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			yaml, err := os.ReadFile(args[0])
+			catalog, err := openCatalog(args[0])
 			if err != nil {
 				return err
-			}
-			catalog, err := policy.Parse(args[0], yaml, catalogBases(args[0]))
-			if err != nil {
-				return fmt.Errorf("the catalog has faults:\n%w", err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "ok  %s version %d\n", catalog.Ref().Name, catalog.Ref().Version)
 			return nil

@@ -24,9 +24,13 @@ type client struct {
 
 func (c *client) addFlags(cmd *cobra.Command) {
 	c.addConnectionFlags(cmd)
-	c.output = choice{word: "table", words: []string{"table", "json"}}
-	cmd.Flags().VarP(&c.output, "output", "o", "how to print the answer")
-	complete(cmd, "output", c.output.completion())
+	addOutputFlag(cmd, &c.output)
+}
+
+func addOutputFlag(cmd *cobra.Command, output *choice) {
+	*output = choice{word: "table", words: []string{"table", "json"}}
+	cmd.Flags().VarP(output, "output", "o", "how to print the answer")
+	complete(cmd, "output", output.completion())
 }
 
 // addConnectionFlags is for commands that print in one way only.

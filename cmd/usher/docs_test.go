@@ -7,6 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/usher-pdp/usher/server/handbook"
+	"github.com/usher-pdp/usher/server/policy/catalogs"
 )
 
 // TestEveryCommandIsDocumented looks for every command and flag in docs/cli.md, and for a
@@ -61,6 +64,21 @@ func TestExamplesInTheDocsAreTheFiles(t *testing.T) {
 	for page, example := range map[string]string{"cli.md": "staff.yaml", "catalogs.md": "night_desk.yaml"} {
 		if !strings.Contains(readFile(t, "../../docs/"+page), "```yaml\n"+readFile(t, "../../docs/examples/"+example)+"```") {
 			t.Errorf("docs/%s shows another file than %s", page, example)
+		}
+	}
+}
+
+// TestTheHandbooksAreCurrent holds that docs/catalogs has the pages of the built-in catalogs as
+// they are now.
+func TestTheHandbooksAreCurrent(t *testing.T) {
+	for _, source := range catalogs.All() {
+		name := strings.TrimSuffix(source.Name, ".yaml")
+		catalog, err := openCatalog(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if readFile(t, "../../docs/catalogs/"+name+".md") != handbook.Page(catalog, "en") {
+			t.Errorf("docs/catalogs/%s.md is not what the catalog says: run make handbooks", name)
 		}
 	}
 }

@@ -15,9 +15,9 @@ func newRoot() *cobra.Command {
 		Long: `Usher answers, for every click in a helpdesk, whether this person may do this.
 
 'usher serve' runs the server; the other commands call one, at --address or
-USHER_ADDRESS. They exit with 0, or with 2 when something went wrong; 'usher check' and
-'usher explain' exit with 1 when the answer is deny, 'usher who-can' when it is nobody,
-'usher what-can' when it is nothing, 'usher audit verify' when it has found something.`,
+USHER_ADDRESS. They exit with 0; with 1 when the answer is no (deny, nobody may, a case
+fails, a statement is not true, two catalogs differ, a record is not whole); or with 2 when
+something went wrong. The help of each command says what its 1 means.`,
 		Example: `  usher serve --demo --data-dir /tmp/usher-demo
   usher tenant list
   usher check user:ann@dealer.example view ticket/4711 --tenant demo-dealer --scope team:harvest`,

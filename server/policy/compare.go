@@ -107,12 +107,19 @@ type openRule struct {
 }
 
 // NewComparison compares what is decided by two tables.
-func NewComparison(held, will *Table) *Comparison {
+func NewComparison(held, will *Table) *Comparison { return newComparison(held, will, "") }
+
+// newComparison compares what is decided about one permission, or about all if its name is
+// empty.
+func newComparison(held, will *Table, only string) *Comparison {
 	c := &Comparison{tables: [2]*Table{held, will}, altered: map[string]bool{}, shapes: map[string][]shapeEffect{}}
 	byName := map[string]*comparedPermission{}
 	for side, table := range c.tables {
 		for _, t := range table.catalog.resourceTypes {
 			for _, p := range t.actions {
+				if only != "" && p.name != only {
+					continue
+				}
 				compared := byName[p.name]
 				if compared == nil {
 					compared = &comparedPermission{name: p.name, administrative: t.administrative}
