@@ -40,6 +40,7 @@ type Catalog struct {
 	defaultHolding holding
 	protectedRole  *role
 	transitions    []transition
+	statements     []statement
 }
 
 type resourceType struct {

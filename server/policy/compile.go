@@ -38,6 +38,7 @@ const (
 	faultTransition   faultRule = "refused_transition"
 	faultLanguage     faultRule = "language"
 	faultTooManyRules faultRule = "too_many_rules"
+	faultStatement    faultRule = "statement"
 )
 
 // compiler turns a catalog's message into its compiled form and collects what is
@@ -78,6 +79,7 @@ func compile(in *catalogv1.Catalog) (*Catalog, []fault) {
 	}
 	c.compileRules()
 	c.compileAdministration()
+	c.compileStatements()
 	if len(c.faults) == 0 {
 		c.checkUse()
 	}
