@@ -1,6 +1,12 @@
 package policy
 
-import "iter"
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Proof is what came of a statement.
 type Proof struct {
@@ -9,6 +15,8 @@ type Proof struct {
 	Index int
 	// Title is what the statement says.
 	Title string
+	// Extended is whether it is a statement of the catalog that this one extends.
+	Extended bool
 	// Counterexample is a state in which it does not hold. Nil: it is proved.
 	Counterexample *Counterexample
 }
@@ -53,7 +61,7 @@ func (c *Catalog) Proofs() iter.Seq2[Proof, error] {
 		for i := range c.statements {
 			s := &c.statements[i]
 			found, err := p.disprove(s)
-			if !yield(Proof{Index: i, Title: s.source.GetTitle(), Counterexample: found}, err) {
+			if !yield(Proof{Index: i, Title: s.source.GetTitle(), Extended: i < c.extendedStatements, Counterexample: found}, err) {
 				return
 			}
 		}
@@ -113,4 +121,47 @@ func (p *prover) disprove(s *statement) (*Counterexample, error) {
 		}
 	}
 	return nil, nil
+}
+
+// String says the counterexample in one line.
+func (x *Counterexample) String() string {
+	var text strings.Builder
+	for _, given := range x.Held {
+		fmt.Fprintf(&text, "%s holds %s", given.Subject, given.Role)
+		if given.Scope != "" {
+			text.WriteString(" in " + given.Scope)
+		}
+		text.WriteString(", ")
+	}
+	for _, name := range slices.Sorted(maps.Keys(x.Toggles)) {
+		state := "off"
+		if x.Toggles[name] {
+			state = "on"
+		}
+		fmt.Fprintf(&text, "%s is %s, ", name, state)
+	}
+	may := map[bool]string{true: "may", false: "may not"}
+	text.WriteString(x.Request.sentence(may[x.Allow]))
+	if x.Other != nil {
+		fmt.Fprintf(&text, ", and %s", x.Other.sentence(may[!x.Allow]))
+	}
+	return text.String()
+}
+
+// sentence says a request as one, such as "user:ann may view ticket/1 in team:one".
+func (r *Request) sentence(may string) string {
+	text := fmt.Sprintf("%s %s %s %s", r.Subject, may, r.Action, r.Resource.Type)
+	if r.Resource.ID != "" {
+		text += "/" + r.Resource.ID
+	}
+	for _, scope := range r.Resource.Scopes {
+		text += " in " + scope
+	}
+	if r.Resource.Owner != "" {
+		text += " of " + r.Resource.Owner
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Resource.Attributes)) {
+		text += fmt.Sprintf(" with %s %v", name, r.Resource.Attributes[name].AsInterface())
+	}
+	return text
 }
