@@ -12,7 +12,8 @@ import (
 type proveWorld struct {
 	*rand.Rand
 	roles, toggles, mentioned []string
-	hasDefault                bool
+	// allowing are the roles that allow something.
+	allowing []string
 }
 
 func (w *proveWorld) one(from ...string) string { return from[w.IntN(len(from))] }
@@ -41,18 +42,22 @@ func (w *proveWorld) catalog() string {
 `)
 	w.mentioned = [][]string{{"x"}, {"flag"}, {"id"}, {"x", "flag"}, {"flag", "id"}}[w.IntN(5)]
 	w.roles, w.toggles = []string{"r1", "r2", "boss"}, []string{"t1", "t2"}[:1+w.IntN(2)]
-	w.hasDefault = w.chance(50)
-	if w.hasDefault {
+	w.allowing = nil
+	hasDefault := w.chance(50)
+	if hasDefault {
 		text.WriteString("default_role: r0\n")
 		w.roles = append(w.roles, "r0")
 	}
 	text.WriteString("roles:\n")
 	for i, name := range w.roles {
 		fmt.Fprintf(&text, "  - name: %s\n", name)
+		from := text.Len()
+		inherits := false
 		if i < 2 && w.chance(85) {
 			text.WriteString("    held_in: [team]\n")
 		}
 		if i == 1 && w.chance(40) || i == 2 && w.chance(20) {
+			inherits = true
 			fmt.Fprintf(&text, "    inherits: [{role: r1, keep_toggles: %t%s}]\n", w.chance(50), w.one("", "", ", reach: tenant", ", reach: own"))
 		}
 		text.WriteString("    rules:\n")
@@ -73,6 +78,9 @@ func (w *proveWorld) catalog() string {
 		}
 		for range w.IntN(3) + (len(name)-1)%2 {
 			fmt.Fprintf(&text, "      - %s\n", w.rule(forbids))
+		}
+		if strings.Contains(text.String()[from:], "{allow") || inherits && slices.Contains(w.allowing, "r1") {
+			w.allowing = append(w.allowing, name)
 		}
 	}
 	text.WriteString("toggles:\n")
@@ -95,10 +103,13 @@ func (w *proveWorld) rule(forbids int) string {
 	if w.chance(forbids) {
 		effect = "forbid"
 	}
-	administers := w.chance(35)
+	administers := w.chance(35) || forbids == 100 && w.chance(40)
 	permissions := w.some(2, "ticket:view", "ticket:edit", "note:view")
 	if administers {
 		permissions = w.some(2, "role:grant", "role:revoke", "toggle:set")
+		if forbids == 100 && w.chance(40) {
+			return "{forbid: ['role:grant', 'toggle:set'], reach: tenant}"
+		}
 	}
 	parts := []string{effect + ": " + permissions, "reach: " + w.reach()}
 	if w.chance(45) {
@@ -147,10 +158,7 @@ func (w *proveWorld) statement(kind string) string {
 	}
 	role := w.one(w.roles...)
 	if kind == "always" {
-		role = "boss"
-		if w.hasDefault && w.chance(30) {
-			role = "r0"
-		}
+		role = w.one(append(w.allowing, "boss")...)
 	}
 	ofRole := kind == "always" || w.chance(65)
 	if ofRole {
