@@ -217,6 +217,12 @@ func goodRequests() []proto.Message {
 		&usherv1.BatchCheckRequest{Tenant: "acme", Subject: "user:ann", Groups: []string{"group:day"}, Items: []*usherv1.BatchCheckItem{
 			{Resource: goodCheck().GetResource(), Actions: []string{"login"}},
 		}},
+		&usherv1.ExplainRequest{Check: goodCheck(), Locale: "de-CH"},
+		&usherv1.ListActionsRequest{
+			Tenant: "acme", Subject: "user:ann", Groups: []string{"group:day"}, Resource: goodCheck().GetResource(), IncludeDenied: true,
+		},
+		&usherv1.ListScopesRequest{Tenant: "acme", Subject: "user:ann", Groups: []string{"group:day"}, Action: "login", ResourceType: "queue"},
+		&usherv1.ListSubjectsRequest{Tenant: "acme", Action: "login", Resource: goodCheck().GetResource()},
 		&usherv1.GrantRequest{
 			Tenant: "acme", Subject: "user:new", Role: "agent", Scope: "queue:sales", By: &usherv1.GrantRequest_Actor{Actor: actor}, Justification: "new",
 		},
@@ -236,6 +242,7 @@ func goodRequests() []proto.Message {
 		&usherv1.PutCatalogRequest{Yaml: string(catalogs.All()[0].YAML)},
 		&usherv1.GetCatalogRequest{Name: "liveagent"},
 		&usherv1.ListCatalogsRequest{},
+		&usherv1.ExportRequest{Tenant: "acme"},
 		&usherv1.GetServerInfoRequest{},
 		&usherv1.ChangeRoleRequest{
 			Tenant: "acme", Subject: "user:bob", From: "agent", To: "agent", Scopes: []string{"queue:sales"},
@@ -289,6 +296,7 @@ var badValues = map[string]map[string]string{
 	},
 	"revision": {"oversized": strings.Repeat("a", 65), "of other letters": "no revision!", "without a number": "epoch.", "without an epoch": ".7"},
 	"locale":   {"oversized": strings.Repeat("a", 65)},
+	"language": {"oversized": strings.Repeat("a", 65), "of other letters": "no language!", "with an unknown form": "a-b-c-d"},
 	"confirm":  {"of another tenant": "other", "empty": "", "oversized": strings.Repeat("a", 129)},
 	"yaml":     {"empty": "", "oversized": strings.Repeat("#", 1<<20+1)},
 }
@@ -304,6 +312,7 @@ var badRemedies = map[string]string{
 	"request":  `no control characters|pattern|at most 128 bytes`,
 	"revision": `one that an answer carried|at most 64 bytes`,
 	"locale":   `at most 64 bytes`,
+	"language": `at most 64 bytes|such as en`,
 	"confirm":  `once more|at most 128 bytes`,
 	"yaml":     `at least 1 byte|at most 1048576 bytes`,
 }
@@ -316,6 +325,22 @@ var badFields = map[protoreflect.FullName]map[string]string{
 		"resource.scopes[0]": "id", "resource.owner": "id?",
 	},
 	"usher.v1.BatchCheckRequest": {"tenant": "tenant", "subject": "id?", "groups[0]": "group"},
+	"usher.v1.ExplainRequest": {
+		"check.tenant": "tenant", "check.subject": "id", "check.groups[0]": "group", "check.action": "name", "check.resource.type": "name",
+		"check.resource.id": "text?", "check.resource.scopes[0]": "id", "check.resource.owner": "id?", "locale": "language?",
+	},
+	"usher.v1.ListActionsRequest": {
+		"tenant": "tenant", "subject": "id", "groups[0]": "group", "resource.type": "name", "resource.id": "text?", "resource.scopes[0]": "id",
+		"resource.owner": "id?",
+	},
+	"usher.v1.ListScopesRequest": {
+		"tenant": "tenant", "subject": "id", "groups[0]": "group", "action": "name", "resource_type": "name", "page_token": "token?",
+	},
+	"usher.v1.ListSubjectsRequest": {
+		"tenant": "tenant", "action": "name", "resource.type": "name", "resource.id": "text?", "resource.scopes[0]": "id", "resource.owner": "id?",
+		"page_token": "token?",
+	},
+	"usher.v1.ExportRequest": {"tenant": "tenant?"},
 	"usher.v1.GrantRequest": {
 		"tenant": "tenant", "subject": "id", "role": "name", "scope": "id?", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?", "request_id": "request?", "expected_revision": "revision?",
 	},
@@ -348,12 +373,12 @@ var badFields = map[protoreflect.FullName]map[string]string{
 	"usher.v1.BatchWriteRequest": {
 		"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?", "request_id": "request?",
 	},
-	"usher.v1.PreviewChangeRequest": {"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "page_token": "token?"},
+	"usher.v1.PreviewChangeRequest": {"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "page_token": "token?", "catalog": "name?"},
 	"usher.v1.SetPrimaryAdministratorRequest": {
 		"tenant": "tenant", "subject": "id", "actor.subject": "id", "actor.groups[0]": "group", "justification": "text?", "request_id": "request?",
 	},
 	"usher.v1.ListRolesRequest":    {"tenant": "tenant", "actor.subject": "id", "actor.groups[0]": "group", "locale": "locale?"},
-	"usher.v1.UpdateTenantRequest": {"tenant": "tenant", "justification": "text?"},
+	"usher.v1.UpdateTenantRequest": {"tenant": "tenant", "justification": "text?", "catalog": "name?"},
 	"usher.v1.DeleteTenantRequest": {"tenant": "tenant", "confirm": "confirm", "justification": "text?"},
 	"usher.v1.EraseSubjectRequest": {"tenant": "tenant", "subject": "id", "justification": "text?"},
 }
@@ -391,6 +416,7 @@ func TestBadInputTexts(t *testing.T) {
 		delete(rpcs, name)
 	}
 	delete(rpcs, "usher.v1.WatchChangesRequest") // a good one is never answered to the end
+	delete(rpcs, "usher.v1.ImportRequest")       // a good one is the first of several
 	if len(rpcs) > 0 {
 		t.Fatalf("no good request for %v", rpcs)
 	}
@@ -467,6 +493,17 @@ func badDecisions() []badCall {
 		}
 		return badCall{about: about, request: request, code: codes.InvalidArgument, reason: malformedReason, field: field, remedy: remedy}
 	}
+	asked := func(about, reason, field, remedy string, request proto.Message) badCall {
+		return badCall{about: about, request: request, code: codes.InvalidArgument, reason: reason, field: field, remedy: remedy}
+	}
+	nowhere := func(request proto.Message) badCall {
+		return badCall{about: "an unknown tenant", request: request, code: codes.NotFound, reason: "TENANT_NOT_FOUND", remedy: "CreateTenant"}
+	}
+	without := func(spoil func(*usherv1.CheckRequest)) *usherv1.CheckRequest {
+		request := goodCheck()
+		spoil(request)
+		return request
+	}
 	attributes := &structpb.Struct{Fields: map[string]*structpb.Value{}}
 	for i := range 101 {
 		attributes.Fields[fmt.Sprint("a", i)] = structpb.NewBoolValue(true)
@@ -498,6 +535,45 @@ func badDecisions() []badCall {
 			about: "an unknown tenant", request: &usherv1.CheckRequest{Tenant: "nobody", Subject: "user:ann", Action: "x", Resource: &usherv1.Resource{Type: "y"}},
 			code: codes.NotFound, reason: "TENANT_NOT_FOUND", remedy: "CreateTenant",
 		},
+		asked("no check", malformedReason, "check", "required", &usherv1.ExplainRequest{}),
+		asked("no resource", malformedReason, "check.resource", "required|name the resource", &usherv1.ExplainRequest{Check: without(func(r *usherv1.CheckRequest) { r.Resource = nil })}),
+		asked("an unknown action", "UNKNOWN_ACTION", "check.action", `did you mean "login"\?`, &usherv1.ExplainRequest{Check: without(func(r *usherv1.CheckRequest) { r.Action = "logn" })}),
+		asked("an unknown scope type", "UNKNOWN_SCOPE_TYPE", "check.resource.scopes", `did you mean "queue"\?`, &usherv1.ExplainRequest{
+			Check: without(func(r *usherv1.CheckRequest) { r.Resource.Scopes = []string{"queu:a"} }),
+		}),
+		asked("101 groups", malformedReason, "check.groups", "100", &usherv1.ExplainRequest{Check: without(func(r *usherv1.CheckRequest) { r.Groups = repeated(101, "group:a") })}),
+		asked("an undefined audience", malformedReason, "audience", "defined", &usherv1.ExplainRequest{Check: goodCheck(), Audience: 9}),
+		asked("no moment", malformedReason, "as_of.moment", "required|exactly one", &usherv1.ExplainRequest{Check: goodCheck(), AsOf: &usherv1.AsOf{}}),
+		asked("no resource", malformedReason, "resource", "required|name the resource", &usherv1.ListActionsRequest{Tenant: "acme", Subject: "user:ann"}),
+		asked("an unknown resource type", "UNKNOWN_RESOURCE_TYPE", "resource.type", `did you mean "queue"\?`, &usherv1.ListActionsRequest{
+			Tenant: "acme", Subject: "user:ann", Resource: &usherv1.Resource{Type: "quue"},
+		}),
+		asked("an unknown scope type", "UNKNOWN_SCOPE_TYPE", "resource.scopes", `did you mean "queue"\?`, &usherv1.ListActionsRequest{
+			Tenant: "acme", Subject: "user:ann", Resource: &usherv1.Resource{Type: "queue", Scopes: []string{"queu:a"}},
+		}),
+		asked("an unknown resource type", "UNKNOWN_RESOURCE_TYPE", "resource_type", `did you mean "queue"\?`, &usherv1.ListScopesRequest{
+			Tenant: "acme", Subject: "user:ann", Action: "login", ResourceType: "quue",
+		}),
+		asked("an unknown action", "UNKNOWN_ACTION", "action", `did you mean "login"\?`, &usherv1.ListScopesRequest{
+			Tenant: "acme", Subject: "user:ann", Action: "logn", ResourceType: "queue",
+		}),
+		asked("a page that is too large", malformedReason, "page_size", "less than or equal to 10000", &usherv1.ListScopesRequest{
+			Tenant: "acme", Subject: "user:ann", Action: "login", ResourceType: "queue", PageSize: 10_001,
+		}),
+		asked("an unknown action", "UNKNOWN_ACTION", "action", `did you mean "login"\?`, &usherv1.ListSubjectsRequest{
+			Tenant: "acme", Action: "logn", Resource: &usherv1.Resource{Type: "queue"},
+		}),
+		asked("an unknown role as the resource", "UNKNOWN_ROLE", "resource.id", `did you mean "agent"\?`, &usherv1.ListSubjectsRequest{
+			Tenant: "acme", Action: "grant", Resource: &usherv1.Resource{Type: "role", Id: "agnet"},
+		}),
+		asked("a negative page", malformedReason, "page_size", "greater than or equal to 0", &usherv1.ListSubjectsRequest{
+			Tenant: "acme", Action: "login", Resource: &usherv1.Resource{Type: "queue"}, PageSize: -1,
+		}),
+		nowhere(&usherv1.ExplainRequest{Check: without(func(r *usherv1.CheckRequest) { r.Tenant = "nobody" })}),
+		nowhere(&usherv1.ListActionsRequest{Tenant: "nobody", Subject: "user:ann", Resource: &usherv1.Resource{Type: "queue"}}),
+		nowhere(&usherv1.ListScopesRequest{Tenant: "nobody", Subject: "user:ann", Action: "login", ResourceType: "queue"}),
+		nowhere(&usherv1.ListSubjectsRequest{Tenant: "nobody", Action: "login", Resource: &usherv1.Resource{Type: "queue"}}),
+		nowhere(&usherv1.ExportRequest{Tenant: "nobody"}),
 		batch("no items", "items", "1 to 1000", &usherv1.BatchCheckRequest{}),
 		batch("1,001 items", "items", "1 to 1000", &usherv1.BatchCheckRequest{Subject: "user:ann", Items: slices.Repeat([]*usherv1.BatchCheckItem{item}, 1001)}),
 		batch("10,100 answers", "items", "make several calls", &usherv1.BatchCheckRequest{Subject: "user:ann", Items: slices.Repeat([]*usherv1.BatchCheckItem{full}, 101)}),
@@ -715,7 +791,7 @@ func badOperations() []badCall {
 	return []badCall{
 		create("a tenant that there is", codes.AlreadyExists, "TENANT_EXISTS", "", "choose another name", func(r *usherv1.CreateTenantRequest) { r.Tenant = "acme" }),
 		create("an unknown catalog", codes.NotFound, "CATALOG_NOT_FOUND", "", "ListCatalogs says", func(r *usherv1.CreateTenantRequest) { r.Catalog = "liveagents" }),
-		create("an unknown version", codes.NotFound, "CATALOG_NOT_FOUND", "", "the newest version is 1", func(r *usherv1.CreateTenantRequest) { r.CatalogVersion = 7 }),
+		create("an unknown version", codes.NotFound, "CATALOG_NOT_FOUND", "", "the newest version is 2", func(r *usherv1.CreateTenantRequest) { r.CatalogVersion = 7 }),
 		create("a group as the first administrator", codes.FailedPrecondition, "NOT_ASSIGNABLE_TO_HOLDER", "role/admin", "a subject of type user", func(r *usherv1.CreateTenantRequest) {
 			r.FirstAdministrator = "group:board"
 		}),
@@ -723,7 +799,7 @@ func badOperations() []badCall {
 		{about: "an unknown catalog", request: &usherv1.GetCatalogRequest{Name: "nothing"}, code: codes.NotFound, reason: "CATALOG_NOT_FOUND", remedy: "ListCatalogs says"},
 		{
 			about: "an unknown version", request: &usherv1.GetCatalogRequest{Name: "liveagent", Version: 4294967295},
-			code: codes.NotFound, reason: "CATALOG_NOT_FOUND", remedy: "the newest version is 1",
+			code: codes.NotFound, reason: "CATALOG_NOT_FOUND", remedy: "the newest version is 2",
 		},
 		put("no YAML", `^catalog\.yaml:2:1 from here on this can't be read as YAML`, "name: x\nroles: [a, {b: ]\n"),
 		put("a catalog with a fault", `^catalog\.yaml:\d+:\d+ .*unknown permission "ticket:veiw": did you mean "ticket:view"\?`,
@@ -1143,6 +1219,7 @@ func TestBadInputErrors(t *testing.T) {
 		"changed": {request: &usherv1.GrantRequest{
 			Tenant: "acme", Subject: "user:ann", Role: "agent", Scope: "queue:billing", By: asOperator, ExpectedRevision: h.store.Revision().Epoch + ".1",
 		}, code: codes.Aborted, reason: "CHANGED_MEANWHILE"},
+		"unrelated": {request: &usherv1.UpdateTenantRequest{Tenant: "desk", Catalog: "liveagent"}, code: codes.FailedPrecondition, reason: "CATALOG_UNRELATED"},
 		"conflicts": {request: &usherv1.UpdateTenantRequest{Tenant: "desk"}, code: codes.FailedPrecondition, reason: "CATALOG_CONFLICTS"},
 		"held":      {request: &usherv1.EraseSubjectRequest{Tenant: "acme", Subject: "user:ann"}, code: codes.FailedPrecondition, reason: "STILL_HELD"},
 		"cases":     {request: preview, fail: func() error { return &policy.TooManyCasesError{Permission: "ticket:view"} }, code: codes.FailedPrecondition, reason: "TOO_MANY_CASES"},

@@ -105,7 +105,7 @@ func benchServer(b *testing.B, path string, n int) (*Server, []string) {
 	ctx := context.Background()
 	operator := store.By{Operator: true}
 	_, err = s.store.Commit(ctx, store.Write{Tenant: "bench", By: operator, Plan: func(store.Reader) ([]store.Change, error) {
-		return []store.Change{store.CreateTenant{Name: "bench", Catalog: store.CatalogRef{Name: "expertconnect", Version: 2}}}, nil
+		return []store.Change{store.CreateTenant{Name: "bench", Catalog: store.CatalogRef{Name: "expertconnect", Version: 3}}}, nil
 	}})
 	if err != nil {
 		b.Fatal(err)

@@ -75,6 +75,15 @@ func (e *immutableError) Error() string {
 		e.ref.Version, e.ref.Name)
 }
 
+// unrelatedError says that a tenant can't be moved from a catalog to another one.
+type unrelatedError struct{ is, will store.CatalogRef }
+
+const unrelatedRemedy = "move it to a catalog that extends its own, or that its own extends"
+
+func (e *unrelatedError) Error() string {
+	return fmt.Sprintf("neither of the catalogs %q and %q version %d extends the other: %s", e.is.Name, e.will.Name, e.will.Version, unrelatedRemedy)
+}
+
 // conflictsError says what stands against a move to another version of a catalog.
 type conflictsError struct {
 	ref   store.CatalogRef
@@ -116,6 +125,7 @@ func toStatus(err error) *status.Status {
 		exists    *existsError
 		immutable *immutableError
 		changed   *changedError
+		unrelated *unrelatedError
 		conflicts *conflictsError
 		held      *stillHeldError
 		cases     *policy.TooManyCasesError
@@ -138,6 +148,8 @@ func toStatus(err error) *status.Status {
 		return detailed(codes.Aborted, err.Error(), "CHANGED_MEANWHILE")
 	case errors.As(err, &epoch):
 		return detailed(codes.FailedPrecondition, err.Error(), "OTHER_EPOCH", precondition("OTHER_EPOCH", epoch.field, otherEpochRemedy))
+	case errors.As(err, &unrelated):
+		return detailed(codes.FailedPrecondition, err.Error(), "CATALOG_UNRELATED", precondition("CATALOG_UNRELATED", "catalog/"+unrelated.will.Name, unrelatedRemedy))
 	case errors.As(err, &conflicts):
 		return conflictsStatus(conflicts)
 	case errors.As(err, &held):

@@ -105,6 +105,26 @@ func (f *facts) holders(ctx context.Context, t *tenant, subject string, groups [
 	return holders, nil
 }
 
+// held reads all that a subject and its groups hold, past the cache, in that order.
+func (f *facts) held(ctx context.Context, t *tenant, subject string, groups []string) ([]policy.Held, error) {
+	var all []policy.Held
+	read := func(r store.Reader) error {
+		for _, name := range append([]string{subject}, groups...) {
+			assignments, err := collect(r.AssignmentsOf(t.ID, name))
+			if err != nil {
+				return err
+			}
+			all = append(all, policy.Held{Name: name, Assignments: assignments})
+		}
+		return nil
+	}
+	if f.reader != nil {
+		return all, read(f.reader)
+	}
+	err := f.fill(ctx, read, func() {})
+	return all, err
+}
+
 // fill reads from the store and keeps what was read in the cache, if it is of the
 // published revision.
 func (f *facts) fill(ctx context.Context, read func(store.Reader) error, keep func()) error {
@@ -152,16 +172,32 @@ func (s *Server) readCatalog(r store.Reader, ref store.CatalogRef) (*policy.Cata
 	if err != nil {
 		return nil, fmt.Errorf("catalog %s version %d: %w", ref.Name, ref.Version, err)
 	}
-	digest := sha256.Sum256(source)
+	digest, bases := sha256.Sum256(source), s.basesIn(r)
 	if c, ok := s.cache.catalogs.GetIfPresent(digest); ok {
-		return c, nil
+		if c.Base() == nil {
+			return c, nil
+		}
+		// The same text means something else where what it extends is something else.
+		if base, err := bases(c.Base().Ref()); err != nil || base == c.Base() {
+			return c, err
+		}
 	}
-	c, err := policy.Parse(fileName(ref), source, nil)
+	c, err := policy.Parse(fileName(ref), source, bases)
 	if err != nil {
 		return nil, fmt.Errorf("stored catalog %s version %d is no longer valid: %v", ref.Name, ref.Version, err)
 	}
 	s.cache.catalogs.Set(digest, c)
 	return c, nil
+}
+
+// basesIn finds the catalogs that others extend among those that are stored.
+func (s *Server) basesIn(r store.Reader) policy.Bases {
+	return func(ref store.CatalogRef) (*policy.Catalog, error) {
+		if _, err := findCatalog(r, ref.Name, ref.Version); err != nil {
+			return nil, err
+		}
+		return s.readCatalog(r, ref)
+	}
 }
 
 // readHolder reads what a subject holds.

@@ -182,7 +182,7 @@ func TestChangesSayWhatWasDone(t *testing.T) {
 	scheduled, active := usherv1.AssignmentState_ASSIGNMENT_STATE_SCHEDULED, usherv1.AssignmentState_ASSIGNMENT_STATE_ACTIVE
 	on, off := usherv1.ToggleState_TOGGLE_STATE_ON, usherv1.ToggleState_TOGGLE_STATE_OFF
 	want := []*usherv1.ChangeRecord{
-		{Kind: usherv1.ChangeKind_CHANGE_KIND_TENANT_CREATED, By: byOperator, Catalog: "goto_contact_center", CatalogVersion: 1},
+		{Kind: usherv1.ChangeKind_CHANGE_KIND_TENANT_CREATED, By: byOperator, Catalog: "goto_contact_center", CatalogVersion: 2},
 		{
 			Position: 1, Kind: usherv1.ChangeKind_CHANGE_KIND_ASSIGNMENT_SET, By: byOperator,
 			Assignment: &usherv1.Assignment{Subject: "user:a", Role: "contact_admin", State: active},

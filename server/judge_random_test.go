@@ -254,17 +254,8 @@ func (u *judgeTenant) ask(ctx context.Context, moment judgeMoment) error {
 		if !single {
 			continue
 		}
-		q := moment.question(i, 0)
-		got, err := u.h.decisions.Check(ctx, &usherv1.CheckRequest{
-			Tenant: u.name, Subject: q.subject, Groups: q.groups, Action: q.action, Resource: q.resource,
-		})
-		if err != nil {
-			return fmt.Errorf("Check: %w\n%s", err, q)
-		}
-		v := want[i][0]
-		if got.GetDecision() != v.decision || !proto.Equal(got.GetReason(), v.reason) ||
-			!sameInstant(got.GetRecheckBy(), v.recheck) {
-			return fmt.Errorf("Check\n%s\ngot:  %v\nwant: %s", q, got, v)
+		if err := u.askEach(ctx, moment.question(i, 0), want[i][0]); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -117,10 +117,14 @@ func (o operatorService) PutCatalog(ctx context.Context, r *usherv1.PutCatalogRe
 	return o.server.putCatalog(ctx, "catalog.yaml", []byte(r.GetYaml()), r.GetUnproved())
 }
 
-// putCatalog checks a catalog, proves it and stores it, unless it is there. It refuses if
-// the version is there with other content.
+// putCatalog checks a catalog, proves it and stores it, unless it is there. It refuses if the
+// version is there with other content.
 func (s *Server) putCatalog(ctx context.Context, file string, yaml []byte, unproved bool) (*usherv1.PutCatalogResponse, error) {
-	catalog, err := policy.Parse(file, yaml, nil)
+	var catalog *policy.Catalog
+	err := s.store.View(ctx, func(r store.Reader) (err error) {
+		catalog, err = policy.Parse(file, yaml, s.basesIn(r))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +158,8 @@ func (s *Server) putCatalog(ctx context.Context, file string, yaml []byte, unpro
 			if bytes.Equal(stored, yaml) {
 				return nil, nil
 			}
-			old, err := policy.Parse(fileName(ref), stored, nil)
-			if err != nil || !proto.Equal(old.Message(), catalog.Message()) {
+			old, err := s.readCatalog(r, ref)
+			if err != nil || !proto.Equal(old.Written(), catalog.Written()) {
 				return nil, &immutableError{ref}
 			}
 			return nil, nil

@@ -411,7 +411,7 @@ func TestPagingOfCatalogs(t *testing.T) {
 			stable = append(stable, put(name, version))
 		}
 	}
-	stable = append(stable, "expertconnect 2", "goto_contact_center 1", "liveagent 1")
+	stable = append(stable, "expertconnect 3", "goto_contact_center 2", "liveagent 2")
 	added := 0
 	for size := range int32(len(stable) + 2) {
 		var got []string

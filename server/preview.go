@@ -22,13 +22,13 @@ func (a adminService) PreviewChange(ctx context.Context, r *usherv1.PreviewChang
 	if err != nil {
 		return nil, err
 	}
-	switch move := r.GetCatalogVersion() != 0; {
+	switch move := isMove(r); {
 	case move && len(r.GetActs()) > 0:
-		return nil, malformed("catalog_version", "preview acts or another version of the catalog, not both")
+		return nil, malformed("catalog_version", "preview acts or another catalog or version, not both")
 	case !move && len(r.GetActs()) == 0:
-		return nil, malformed("acts", "say what would be done: acts, or another version of the catalog")
+		return nil, malformed("acts", "say what would be done: acts, or another catalog or version")
 	case move && !by.Operator:
-		return nil, malformed("operator", "only the operator moves a tenant to another version of its catalog")
+		return nil, malformed("operator", "only the operator moves a tenant to another catalog or version")
 	}
 	var response *usherv1.PreviewChangeResponse
 	err = a.server.store.View(ctx, func(reader store.Reader) error {
@@ -46,6 +46,11 @@ func (a adminService) PreviewChange(ctx context.Context, r *usherv1.PreviewChang
 	return response, err
 }
 
+// isMove reports whether a preview is about another catalog or version.
+func isMove(r *usherv1.PreviewChangeRequest) bool {
+	return r.GetCatalog() != "" || r.GetCatalogVersion() != 0
+}
+
 // preview compares a tenant with what acts, or another version of its catalog, would make
 // of it.
 type preview struct {
@@ -61,7 +66,7 @@ type preview struct {
 
 func (p *planning) preview(ctx context.Context, r *usherv1.PreviewChangeRequest) (*preview, error) {
 	v := &preview{ctx: ctx, planning: p, is: p.tenant.table, conflicts: func(func(*usherv1.Conflict, error) bool) {}}
-	if r.GetCatalogVersion() == 0 {
+	if !isMove(r) {
 		if _, err := p.do(ctx, r.GetActs(), true); err != nil {
 			return nil, err
 		}
@@ -71,7 +76,7 @@ func (p *planning) preview(ctx context.Context, r *usherv1.PreviewChangeRequest)
 		v.warnings, err = p.consequences()
 		return v, err
 	}
-	ref, err := findCatalog(p.draft, p.tenant.Catalog.Name, r.GetCatalogVersion())
+	ref, err := p.server.findTarget(p.draft, p.tenant.Tenant, r.GetCatalog(), r.GetCatalogVersion())
 	if err != nil {
 		return nil, err
 	}

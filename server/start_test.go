@@ -33,7 +33,7 @@ func TestBuiltInCatalogThatDiffers(t *testing.T) {
 			}
 			defer func() { _ = st.Close() }()
 			_, err = st.Commit(context.Background(), store.Write{By: store.By{Operator: true}, Plan: func(store.Reader) ([]store.Change, error) {
-				return []store.Change{store.PutCatalog{Ref: store.CatalogRef{Name: "expertconnect", Version: 2}, YAML: change.yaml}}, nil
+				return []store.Change{store.PutCatalog{Ref: store.CatalogRef{Name: "expertconnect", Version: 3}, YAML: change.yaml}}, nil
 			}})
 			if err != nil {
 				t.Fatal(err)

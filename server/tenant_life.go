@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -14,9 +15,9 @@ import (
 // maxConflicts is how many conflicts the status of an UpdateTenant names.
 const maxConflicts = 50
 
-// UpdateTenant moves a tenant to another version of its catalog. Its assignments are looked
-// at before the write, so that no other write waits for that; only if the tenant is changed
-// meanwhile again and again are they looked at in the write.
+// UpdateTenant moves a tenant to another version of its catalog, or to a related catalog. Its
+// assignments are looked at before the write, so that no other write waits for that; only if
+// the tenant is changed meanwhile again and again are they looked at in the write.
 func (o operatorService) UpdateTenant(ctx context.Context, r *usherv1.UpdateTenantRequest) (*usherv1.UpdateTenantResponse, error) {
 	var (
 		checked   store.Link       // of the tenant's chain when all suited
@@ -63,7 +64,7 @@ func (o operatorService) UpdateTenant(ctx context.Context, r *usherv1.UpdateTena
 	if err != nil {
 		return nil, err
 	}
-	updated.GetTenant().CatalogVersion = ref.Version // also if it is not done
+	updated.GetTenant().Catalog, updated.GetTenant().CatalogVersion = ref.Name, ref.Version // also if it is not done
 	return &usherv1.UpdateTenantResponse{
 		Outcome: outcomeOf(committed.Changed), Tenant: updated.GetTenant(), Revision: committed.Revision.String(),
 	}, nil
@@ -77,11 +78,28 @@ func (s *Server) moveOf(r store.Reader, request *usherv1.UpdateTenantRequest) (c
 	if t, err = findTenant(r, request.GetTenant()); err != nil {
 		return chain, t, ref, err
 	}
-	if ref, err = findCatalog(r, t.Catalog.Name, request.GetCatalogVersion()); err != nil {
+	if ref, err = s.findTarget(r, t, request.GetCatalog(), request.GetCatalogVersion()); err != nil {
 		return chain, t, ref, err
 	}
 	chain, err = r.Chain(t.ID)
 	return chain, t, ref, err
+}
+
+// findTarget finds a version of the tenant's catalog, or of a related one.
+func (s *Server) findTarget(r store.Reader, t store.Tenant, name string, version uint32) (store.CatalogRef, error) {
+	ref, err := findCatalog(r, cmp.Or(name, t.Catalog.Name), version)
+	if err != nil || ref.Name == t.Catalog.Name {
+		return ref, err
+	}
+	is, err := s.readCatalog(r, t.Catalog)
+	if err != nil {
+		return ref, err
+	}
+	will, err := s.readCatalog(r, ref)
+	if err == nil && !will.Extends(t.Catalog.Name) && !is.Extends(ref.Name) {
+		err = &unrelatedError{is: t.Catalog, will: ref}
+	}
+	return ref, err
 }
 
 // moveChanges returns what moves a tenant, which nothing stands against.

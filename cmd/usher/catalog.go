@@ -16,13 +16,13 @@ import (
 func newCatalog() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "catalog",
-		Short: "List, show, check and add the models of products",
+		Short: "List, show, write, check and add the models of products",
 		Example: `  usher catalog list
   usher catalog show liveagent --yaml > mine.yaml
   usher catalog validate mine.yaml
   usher catalog verify mine.yaml`,
 	}
-	cmd.AddCommand(newCatalogList(), newCatalogShow(), newCatalogValidate(), newCatalogVerify(), newCatalogPut())
+	cmd.AddCommand(newCatalogList(), newCatalogShow(), newCatalogNew(), newCatalogValidate(), newCatalogVerify(), newCatalogPut())
 	return cmd
 }
 
@@ -86,10 +86,12 @@ func newCatalogShow() *cobra.Command {
 
 func newCatalogValidate() *cobra.Command {
 	return &cobra.Command{
-		Use:   "validate FILE",
-		Short: "Check a catalog without a server",
+		Use:     "validate FILE",
+		Aliases: []string{"check"},
+		Short:   "Check a catalog without a server",
 		Long: `Check a catalog without a server. Every fault is printed with file, line, column and
-what to do about it.`,
+what to do about it. A catalog that it extends is looked for among the built-in ones and in the
+files beside it.`,
 		Example: `  usher catalog validate mine.yaml`,
 		Args:    arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -97,7 +99,7 @@ what to do about it.`,
 			if err != nil {
 				return err
 			}
-			catalog, err := policy.Parse(args[0], yaml, nil)
+			catalog, err := policy.Parse(args[0], yaml, catalogBases(args[0]))
 			if err != nil {
 				return fmt.Errorf("the catalog has faults:\n%w", err)
 			}

@@ -108,7 +108,7 @@ func verifyCatalog(name string, stderr io.Writer) (*verified, error) {
 			return nil, fmt.Errorf("%w; it is a file, or one of the built-in catalogs", err)
 		}
 	}
-	catalog, err := policy.Parse(file, yaml, nil)
+	catalog, err := policy.Parse(file, yaml, catalogBases(file))
 	if err != nil {
 		return nil, fmt.Errorf("the catalog has faults:\n%w", err)
 	}

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
@@ -17,8 +15,8 @@ import (
 func newCheck() *cobra.Command {
 	var (
 		c     client
-		req   = &usherv1.CheckRequest{Resource: &usherv1.Resource{}}
-		attrs []string
+		req   = &usherv1.CheckRequest{}
+		about resourceFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "check SUBJECT ACTION TYPE/ID --tenant TENANT",
@@ -39,9 +37,8 @@ string; the string true is written '"true"'.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Subject, req.Action = args[0], args[1]
-			req.Resource.Type, req.Resource.Id, _ = strings.Cut(args[2], "/")
 			var err error
-			if req.Resource.Attributes, err = parseAttributes(attrs); err != nil {
+			if req.Resource, err = about.resource(args[2]); err != nil {
 				return err
 			}
 			allowed := false
@@ -62,37 +59,7 @@ string; the string true is written '"true"'.`,
 	}
 	c.addFlags(cmd)
 	c.addTenantFlag(cmd, &req.Tenant)
-	flags := cmd.Flags()
-	flags.StringArrayVar(&req.Resource.Scopes, "scope", nil, "a `SCOPE` that the resource lies in, such as team:harvest (repeatable)")
-	flags.StringArrayVar(&req.Groups, "group", nil, "a `GROUP` that the subject is a member of, such as group:tier2 (repeatable)")
-	flags.StringVar(&req.Resource.Owner, "owner", "", "the `SUBJECT` who owns the resource")
-	flags.StringArrayVar(&attrs, "attr", nil, "a fact about the resource, `KEY=VALUE` (repeatable)")
+	addGroupFlag(cmd, &req.Groups)
+	about.addFlags(cmd)
 	return cmd
-}
-
-// parseAttributes reads KEY=VALUE pairs. It returns nil if there are none.
-func parseAttributes(pairs []string) (*structpb.Struct, error) {
-	if len(pairs) == 0 {
-		return nil, nil
-	}
-	fields := make(map[string]*structpb.Value, len(pairs))
-	for _, pair := range pairs {
-		key, text, found := strings.Cut(pair, "=")
-		if !found || key == "" {
-			return nil, usagef("--attr %q: it is KEY=VALUE, such as status=open", pair)
-		}
-		if _, twice := fields[key]; twice {
-			return nil, usagef("--attr %s is given twice", key)
-		}
-		var value any
-		if json.Unmarshal([]byte(text), &value) != nil {
-			value = text
-		}
-		v, err := structpb.NewValue(value)
-		if err != nil {
-			return nil, usagef("--attr %q: %w", pair, err)
-		}
-		fields[key] = v
-	}
-	return &structpb.Struct{Fields: fields}, nil
 }

@@ -55,9 +55,12 @@ func readFile(t *testing.T, path string) string {
 	return string(content)
 }
 
-// TestTheBatchInTheDocsIsTheExample holds that docs/cli.md shows docs/examples/staff.yaml.
-func TestTheBatchInTheDocsIsTheExample(t *testing.T) {
-	if !strings.Contains(readFile(t, "../../docs/cli.md"), "```yaml\n"+readFile(t, "../../docs/examples/staff.yaml")+"```") {
-		t.Error("docs/cli.md shows another file")
+// TestExamplesInTheDocsAreTheFiles holds that the pages show the files in docs/examples, which
+// are tried elsewhere.
+func TestExamplesInTheDocsAreTheFiles(t *testing.T) {
+	for page, example := range map[string]string{"cli.md": "staff.yaml", "catalogs.md": "night_desk.yaml"} {
+		if !strings.Contains(readFile(t, "../../docs/"+page), "```yaml\n"+readFile(t, "../../docs/examples/"+example)+"```") {
+			t.Errorf("docs/%s shows another file than %s", page, example)
+		}
 	}
 }

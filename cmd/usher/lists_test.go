@@ -53,15 +53,15 @@ func TestListsAreWhole(t *testing.T) {
 	}
 
 	// A version of the catalog in which users may not view the account.
-	catalog := strings.Replace(usher("catalog", "show", "liveagent", "--yaml"), "\nversion: 1\n", "\nversion: 2\n", 1)
+	catalog := strings.Replace(usher("catalog", "show", "liveagent", "--yaml"), "\nversion: 2\n", "\nversion: 3\n", 1)
 	start, user, _ := strings.Cut(catalog, "\n  - name: user\n")
 	user = strings.Replace(user, "      - {allow: [account:view], reach: tenant}\n", "", 1)
 	file := filepath.Join(t.TempDir(), "two.yaml")
 	if err := os.WriteFile(file, []byte(start+"\n  - name: user\n"+user), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	usher("catalog", "put", file)
-	out := usher("preview", "catalog", "2", "--tenant", "demo-desk", "--as-operator")
+	usher("catalog", "put", "--unproved", file) // it states that users view accounts
+	out := usher("preview", "catalog", "3", "--tenant", "demo-desk", "--as-operator")
 	if got := strings.Count(out, " loses   account:view "); got != many+demo {
 		t.Errorf("%d subjects lose account:view, want %d:\n%.300s", got, many+demo, out)
 	}

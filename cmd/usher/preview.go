@@ -136,10 +136,12 @@ func newPreviewCatalog() *cobra.Command {
 	var p preview
 	cmd := &cobra.Command{
 		Use:   "catalog VERSION --tenant TENANT --as-operator",
-		Short: "Show what moving the tenant to another version of its catalog would mean",
-		Long: `Show what moving the tenant to another version of its catalog would mean: who would gain and
-lose what, and every assignment and toggle that stands against it.`,
-		Example:           `  usher preview catalog 2 --tenant demo-dealer --as-operator`,
+		Short: "Show what moving the tenant to another catalog or version would mean",
+		Long: `Show what moving the tenant to another version of its catalog would mean, or to a catalog that
+extends it, or that it extends: who would gain and lose what, and every assignment and toggle
+that stands against it.`,
+		Example: `  usher preview catalog 2 --tenant demo-dealer --as-operator
+  usher preview catalog 1 --catalog harvest_desk --tenant demo-dealer --as-operator`,
 		Args:              arguments("VERSION"),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -153,6 +155,7 @@ lose what, and every assignment and toggle that stands against it.`,
 	}
 	p.addFlags(cmd)
 	p.addTenantFlag(cmd, &p.req.Tenant)
+	cmd.Flags().StringVar(&p.req.Catalog, "catalog", "", "a `CATALOG` that extends the tenant's, or that the tenant's extends (default: the tenant's)")
 	return cmd
 }
 

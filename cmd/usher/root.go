@@ -16,7 +16,8 @@ func newRoot() *cobra.Command {
 
 'usher serve' runs the server; the other commands call one, at --address or
 USHER_ADDRESS. They exit with 0, or with 2 when something went wrong; 'usher check'
-exits with 1 when the answer is deny, 'usher audit verify' when it has found something.`,
+exits with 1 when the answer is deny, 'usher who-can' when it is nobody, 'usher what-can'
+when it is nothing, 'usher audit verify' when it has found something.`,
 		Example: `  usher serve --demo --data-dir /tmp/usher-demo
   usher tenant list
   usher check user:ann@dealer.example view ticket/4711 --tenant demo-dealer --scope team:harvest`,
@@ -36,7 +37,7 @@ exits with 1 when the answer is deny, 'usher audit verify' when it has found som
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newServe(),
-		newCheck(),
+		newCheck(), newWhoCan(), newWhatCan(),
 		newGrant(), newRevoke(), newRole(), newRemove(), newApply(), newPreview(), newAssignments(),
 		newChanges(), newDiff(), newAudit(), newErase(),
 		newToggle(), newTenant(), newCatalog(),

@@ -18,12 +18,13 @@ func newTenantUpdate() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "update TENANT",
-		Short: "Move a tenant to another version of its catalog",
-		Long: `Move a tenant to another version of its catalog, at once and whole. It is refused if
-something that is stored would not be allowed by it. 'usher preview catalog' says before who
-would gain and lose what, and all that stands against it.`,
+		Short: "Move a tenant to another version of its catalog, or to one that extends it",
+		Long: `Move a tenant to another version of its catalog, to a catalog that extends it, or back, at
+once and whole. It is refused if something that is stored would not be allowed by it. 'usher
+preview catalog' says before who would gain and lose what, and all that stands against it.`,
 		Example: `  usher tenant update demo-dealer
-  usher tenant update demo-dealer --catalog-version 2 --dry-run`,
+  usher tenant update demo-dealer --catalog-version 2 --dry-run
+  usher tenant update demo-dealer --catalog harvest_desk`,
 		Args:              arguments("TENANT"),
 		ValidArgsFunction: c.completeTenant,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,6 +37,7 @@ would gain and lose what, and all that stands against it.`,
 	c.addFlags(cmd)
 	addReasonFlag(cmd, &req.Justification)
 	flags := cmd.Flags()
+	flags.StringVar(&req.Catalog, "catalog", "", "a `CATALOG` that extends the tenant's, or that the tenant's extends (default: the tenant's)")
 	flags.Uint32Var(&req.CatalogVersion, "catalog-version", 0, "the `VERSION` of the catalog (default: the newest)")
 	flags.BoolVar(&req.ValidateOnly, "dry-run", false, "only find out what would happen")
 	return cmd

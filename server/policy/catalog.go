@@ -28,7 +28,10 @@ const (
 // Catalog is a compiled catalog. It never changes and may be used by several
 // goroutines at once.
 type Catalog struct {
+	// source is the whole catalog, and written what its file has: less, if it extends base.
 	source        *catalogv1.Catalog
+	written       *catalogv1.Catalog
+	base          *Catalog // nil if it extends none
 	resourceTypes map[string]*resourceType
 	scopeTypes    []string // few, which are quicker to go through than to look up
 	roles         []*role  // in the order of the catalog
@@ -131,8 +134,32 @@ func (c *Catalog) Ref() store.CatalogRef {
 	return store.CatalogRef{Name: c.source.GetName(), Version: c.source.GetVersion()}
 }
 
-// Message is the catalog as it was written. It must not be changed.
+// Message is the whole catalog. If it extends another one, what that one has comes first, and
+// what it narrows is narrowed: nothing has to be looked up there. It must not be changed.
 func (c *Catalog) Message() *catalogv1.Catalog { return c.source }
+
+// Written is the catalog as it was written: if it extends another one, only what it adds and
+// narrows. It must not be changed.
+func (c *Catalog) Written() *catalogv1.Catalog { return c.written }
+
+// Base is the catalog that this one extends, or nil.
+func (c *Catalog) Base() *Catalog { return c.base }
+
+// InheritedStatements is how many of the statements, the first ones of Message, are those of
+// catalogs that this one extends.
+func (c *Catalog) InheritedStatements() int {
+	return len(c.source.GetStatements()) - len(c.written.GetStatements())
+}
+
+// Extends reports whether the catalog extends one of the name, directly or not.
+func (c *Catalog) Extends(name string) bool {
+	for b := c.base; b != nil; b = b.base {
+		if b.source.GetName() == name {
+			return true
+		}
+	}
+	return false
+}
 
 // ProtectedRole is the name of the role of which a tenant always keeps a holder.
 func (c *Catalog) ProtectedRole() string { return c.protectedRole.name }
@@ -145,6 +172,17 @@ func (c *Catalog) AdvisoryLimit(role string) *catalogv1.AdvisoryLimit {
 		return nil
 	}
 	return limits[i]
+}
+
+// Actions are the actions of a resource type, in byte order. The error is an *UnknownNameError.
+func (c *Catalog) Actions(resourceType string) ([]string, error) {
+	t := c.resourceTypes[resourceType]
+	if t == nil {
+		return nil, unknownName("resource.type", "RESOURCE_TYPE", resourceType, keys(c.resourceTypes))
+	}
+	actions := keys(t.actions)
+	slices.Sort(actions)
+	return actions, nil
 }
 
 // CheckRole returns an *UnknownNameError if the catalog has no such role.

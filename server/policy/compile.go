@@ -39,6 +39,11 @@ const (
 	faultLanguage     faultRule = "language"
 	faultTooManyRules faultRule = "too_many_rules"
 	faultStatement    faultRule = "statement"
+	faultMissing      faultRule = "missing"
+	faultExtension    faultRule = "extension"
+	faultRedeclared   faultRule = "redeclared_name"
+	faultWithout      faultRule = "without"
+	faultUnmet        faultRule = "unmet"
 )
 
 // compiler turns a catalog's message into its compiled form and collects what is
@@ -54,12 +59,15 @@ type compiler struct {
 	faults     []fault
 }
 
-// compile returns the compiled catalog, or what is wrong.
-func compile(in *catalogv1.Catalog) (*Catalog, []fault) {
+// compile returns the compiled catalog, or what is wrong. It has all that it needs; the base
+// is the catalog that it extends, if any.
+func compile(in *catalogv1.Catalog, base *Catalog) (*Catalog, []fault) {
 	c := &compiler{
 		in: in,
 		out: &Catalog{
 			source:        in,
+			written:       in,
+			base:          base,
 			resourceTypes: map[string]*resourceType{},
 			rolesByName:   map[string]*role{},
 			togglesByName: map[string]*toggle{},
@@ -69,10 +77,12 @@ func compile(in *catalogv1.Catalog) (*Catalog, []fault) {
 		conditions: map[conditionKey]*condition{},
 	}
 	c.titles("titles", in.GetTitles())
+	c.checkWhole()
 	c.declareScopeTypes()
 	c.declareResourceTypes()
 	c.declareToggles()
 	c.declareRoles()
+	c.declareWords()
 	if len(c.faults) > 0 {
 		// With names in doubt, what follows would report the same again.
 		return nil, c.faults
@@ -117,12 +127,38 @@ const maxTagBytes = 64
 
 func (c *compiler) titles(path string, titles map[string]string) {
 	for _, tag := range slices.Sorted(maps.Keys(titles)) {
-		if len(tag) <= maxTagBytes {
-			if _, err := language.Parse(tag); err == nil {
-				continue
-			}
+		if !isLanguage(tag) {
+			c.fault(fmt.Sprintf("%s[%q]", path, tag), faultLanguage, "%s", noLanguage(tag))
 		}
-		c.fault(fmt.Sprintf("%s[%q]", path, tag), faultLanguage, "%.64q is no BCP 47 language tag: write one such as en, de or pt-BR", tag)
+	}
+}
+
+func isLanguage(tag string) bool {
+	if len(tag) > maxTagBytes {
+		return false
+	}
+	_, err := language.Parse(tag)
+	return err == nil
+}
+
+func noLanguage(tag string) string {
+	return fmt.Sprintf("%.64q is no BCP 47 language tag: write one such as en, de or pt-BR", tag)
+}
+
+// checkWhole reports what a catalog can't do without. One that extends another has it from
+// there.
+func (c *compiler) checkWhole() {
+	if len(c.in.GetHolders()) == 0 {
+		c.fault("holders", faultMissing, "the types of subject that may hold roles are missing: write such as [user]")
+	}
+	if len(c.in.GetRoles()) == 0 {
+		c.fault("roles", faultMissing, "the roles are missing: write at least one")
+	}
+	switch in := c.in.GetAdministration(); {
+	case in == nil:
+		c.fault("administration", faultMissing, "the rules of administration are missing: write such as {protected_role: admin}")
+	case in.GetProtectedRole() == "":
+		c.fault("administration.protected_role", faultMissing, "the role of which a tenant always keeps a holder is missing: name one")
 	}
 }
 
@@ -197,9 +233,7 @@ func (c *compiler) declareRoles() {
 		c.titles(path+".titles", r.GetTitles())
 		compiled := &role{catalog: c.out, index: i, name: r.GetName(), heldIn: map[string]bool{}, holders: map[string]bool{}}
 		for j, t := range r.GetHeldIn() {
-			if !slices.Contains(c.out.scopeTypes, t) {
-				c.unknown(path+"."+at("held_in", j), "scope type", t, slices.Clone(c.out.scopeTypes))
-			}
+			c.checkScopeType(path+"."+at("held_in", j), t)
 			compiled.heldIn[t] = true
 		}
 		holders := r.GetHolders()
@@ -220,6 +254,12 @@ func (c *compiler) declareRoles() {
 	}
 }
 
+func (c *compiler) checkScopeType(path, name string) {
+	if !slices.Contains(c.out.scopeTypes, name) {
+		c.unknown(path, "scope type", name, slices.Clone(c.out.scopeTypes))
+	}
+}
+
 // parseReach reads a reach as catalogs write it.
 func (c *compiler) parseReach(path, text string) reach {
 	switch text {
@@ -231,11 +271,10 @@ func (c *compiler) parseReach(path, text string) reach {
 		return reach{kind: reachOwn}
 	}
 	scopeType, isAny := strings.CutPrefix(text, "any ")
-	switch {
-	case !isAny:
+	if isAny {
+		c.checkScopeType(path, scopeType)
+	} else {
 		c.fault(path, faultReach, "%q is no reach: write tenant, assigned, own or \"any TYPE\" with a scope type", text)
-	case !slices.Contains(c.out.scopeTypes, scopeType):
-		c.unknown(path, "scope type", scopeType, slices.Clone(c.out.scopeTypes))
 	}
 	return reach{kind: reachAnyScope, prefix: scopeType + ":"}
 }
@@ -319,10 +358,11 @@ func (c *compiler) roleNamed(path, name string) *role {
 	return r
 }
 
-// checkUse reports what is declared and can never have an effect.
+// checkUse reports what is declared and can never have an effect. Toggles of an extended
+// catalog may have lost theirs by narrowing.
 func (c *compiler) checkUse() {
 	for i, t := range c.out.toggles {
-		if !c.used[t] {
+		if inherited := c.out.base != nil && c.out.base.togglesByName[t.name] != nil; !c.used[t] && !inherited {
 			c.fault(at("toggles", i), faultUnused, "no rule looks at the toggle %q: name it in while_on or while_off of a rule, or remove it", t.name)
 		}
 	}

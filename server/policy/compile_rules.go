@@ -14,6 +14,7 @@ type ruleSource struct {
 	permissions []string
 	rule        rule
 	condition   string
+	unmet       map[string]string
 }
 
 // compileRules expands what the roles inherit and lays the rules out by permission
@@ -72,6 +73,9 @@ func (c *compiler) expand(r *role, path []string) []ruleSource {
 				c.fault(where, faultTooManyRules, "the roles inherit more than %d rules: inherit from fewer roles", maxRules)
 				break
 			}
+			if len(inherit.GetWithout()) > 0 {
+				rules = c.without(where, inherit.GetWithout(), rules)
+			}
 			sources = append(sources, c.inherited(where, inherit, rules)...)
 		}
 	}
@@ -102,7 +106,7 @@ func (c *compiler) inherited(path string, in *catalogv1.Inheritance, rules []rul
 }
 
 func (c *compiler) parseRule(path string, in *catalogv1.Rule) ruleSource {
-	s := ruleSource{path: path, permissions: in.GetAllow(), condition: in.GetCondition()}
+	s := ruleSource{path: path, permissions: in.GetAllow(), condition: in.GetCondition(), unmet: in.GetUnmet()}
 	field := "allow"
 	if len(in.GetForbid()) > 0 {
 		s.permissions, s.rule.forbid, field = in.GetForbid(), true, "forbid"
@@ -116,6 +120,10 @@ func (c *compiler) parseRule(path string, in *catalogv1.Rule) ruleSource {
 		c.unique(seen[p], where, "permission", p)
 		c.permissionNamed(where, p)
 		seen[p] = true
+	}
+	c.titles(path+".unmet", in.GetUnmet())
+	if len(in.GetUnmet()) > 0 && in.GetCondition() == "" {
+		c.fault(path+".unmet", faultUnmet, "this is told when the condition is not met, and there is none: write a condition, or remove this")
 	}
 	s.rule.reach = c.parseReach(path+".reach", in.GetReach())
 	s.rule.gate = c.parseGate(path, in.GetWhileOn(), in.GetWhileOff())

@@ -38,8 +38,9 @@ const (
 type Bases func(store.CatalogRef) (*Catalog, error)
 
 // Parse reads a catalog in the YAML form of usher.catalog.v1.Catalog, checks it and
-// compiles it. It does not prove its statements; see Proofs. The name of the file is for the errors, which are of type
-// *InvalidCatalogError. A catalog that extends another one is refused where bases is nil.
+// compiles it. It does not prove its statements; see Proofs. The name of the file is for the
+// errors, which are of type *InvalidCatalogError. A catalog that extends another one is refused
+// where bases is nil.
 func Parse(file string, source []byte, bases Bases) (*Catalog, error) {
 	if !bytes.HasSuffix(source, []byte("\n")) {
 		// What is missing at the end is reported in the line behind it.
@@ -49,9 +50,13 @@ func Parse(file string, source []byte, bases Bases) (*Catalog, error) {
 		return nil, &InvalidCatalogError{Faults: []string{fault.in(file, source)}}
 	}
 	message := &catalogv1.Catalog{}
-	checker := &catalogChecker{}
+	checker := &catalogChecker{bases: bases}
 	options := protoyaml.UnmarshalOptions{Path: file, Validator: checker}
-	if err := options.Unmarshal(source, message); err != nil {
+	err := options.Unmarshal(source, message)
+	if checker.failed != nil {
+		return nil, checker.failed
+	}
+	if err != nil {
 		return nil, &InvalidCatalogError{Faults: faultsOf(err)}
 	}
 	return checker.compiled, nil
@@ -85,7 +90,9 @@ func shortened(fault string) string {
 // reader knows the lines. It applies the rules in the proto first; if they hold,
 // the message is compiled.
 type catalogChecker struct {
+	bases    Bases
 	compiled *Catalog
+	failed   error // of bases
 }
 
 // Validate implements protoyaml.Validator.
@@ -93,7 +100,10 @@ func (c *catalogChecker) Validate(message proto.Message) error {
 	if err := protovalidate.Validate(message); err != nil {
 		return err
 	}
-	compiled, faults := compile(message.(*catalogv1.Catalog))
+	compiled, faults := c.compile(message.(*catalogv1.Catalog))
+	if c.failed != nil {
+		return c.failed
+	}
 	if len(faults) == 0 {
 		c.compiled = compiled
 		return nil
@@ -109,4 +119,24 @@ func (c *catalogChecker) Validate(message proto.Message) error {
 		}.Build()})
 	}
 	return err
+}
+
+func (c *catalogChecker) compile(written *catalogv1.Catalog) (*Catalog, []fault) {
+	extends := written.GetExtends()
+	if extends == nil {
+		if len(written.GetNarrow()) > 0 {
+			return nil, []fault{{"narrow", faultExtension, "only roles of an extended catalog are narrowed, and there is none: write extends, or change the rules of the role"}}
+		}
+		return compile(written, nil)
+	}
+	if c.bases == nil {
+		return nil, []fault{{"extends", faultExtension, "a catalog that extends another one can't be read here: write one that extends none"}}
+	}
+	ref := store.CatalogRef{Name: extends.GetName(), Version: extends.GetVersion()}
+	base, err := c.bases(ref)
+	if err != nil {
+		c.failed = err
+		return nil, nil
+	}
+	return extend(base, written)
 }

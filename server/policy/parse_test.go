@@ -159,7 +159,7 @@ func TestFaults(t *testing.T) {
 	for _, c := range file.Faults {
 		t.Run(c.Fault, func(t *testing.T) {
 			t.Parallel()
-			catalog, err := parseInTime(t, "small.yaml", []byte(file.source(t, c)))
+			catalog, err := parseInTime(t, "small.yaml", []byte(file.source(t, c)), basesOf(map[string]string{"small": file.Base}))
 			var invalid *policy.InvalidCatalogError
 			if !errors.As(err, &invalid) || catalog != nil {
 				t.Fatalf("got a catalog: %t, error: %v; want an InvalidCatalogError", catalog != nil, err)
@@ -195,10 +195,10 @@ func (f found) compare(t *testing.T, text string) {
 
 // parseInTime fails the test if Parse takes longer than any catalog that can be sent
 // should, on a slow machine with the race detector.
-func parseInTime(t testing.TB, file string, source []byte) (*policy.Catalog, error) {
+func parseInTime(t testing.TB, file string, source []byte, bases policy.Bases) (*policy.Catalog, error) {
 	t.Helper()
 	begin := time.Now()
-	catalog, err := policy.Parse(file, source, nil)
+	catalog, err := policy.Parse(file, source, bases)
 	if d := time.Since(begin); d > 20*time.Second {
 		t.Errorf("it took %v", d)
 	}
@@ -240,7 +240,7 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, source []byte, random uint64) {
-		catalog, err := parseInTime(t, "fuzz.yaml", source)
+		catalog, err := parseInTime(t, "fuzz.yaml", source, nil)
 		var invalid *policy.InvalidCatalogError
 		switch {
 		case catalog == nil && errors.As(err, &invalid) && len(invalid.Faults) > 0:

@@ -89,7 +89,7 @@ func (k *search) prepare(positions []position) bool {
 func (k *search) findFacts(conditions []*condition) bool {
 	if !k.permission.of.administrative {
 		var ok bool
-		k.facts, ok = factsOf(conditions)
+		k.facts, ok = factsOf(facts{}, conditions, unknownsOf(conditions))
 		return ok
 	}
 	for _, id := range append([]string{""}, k.prover.catalog.namesOf(k.permission.of)...) {
@@ -98,7 +98,7 @@ func (k *search) findFacts(conditions []*condition) bool {
 		for i, c := range settled {
 			settled[i] = c.withID(id)
 		}
-		all, ok := factsOf(settled)
+		all, ok := factsOf(facts{}, settled, unknownsOf(settled))
 		if !ok {
 			return false
 		}

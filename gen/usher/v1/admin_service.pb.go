@@ -2551,8 +2551,8 @@ type PreviewChangeRequest struct {
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// Acts that would be done. Up to 1,000. Either these or a catalog version.
 	Acts []*Act `protobuf:"bytes,2,rep,name=acts,proto3" json:"acts,omitempty"`
-	// A version of the tenant's catalog that it would be moved to. 0: it would not. Only for
-	// the operator.
+	// The version of the catalog that it would be moved to. 0: it would not; with `catalog`: the
+	// newest that is stored. Only for the operator.
 	CatalogVersion uint32 `protobuf:"varint,3,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
 	// On whose behalf. Unset is INVALID_ARGUMENT `ACTOR_REQUIRED`.
 	//
@@ -2564,7 +2564,9 @@ type PreviewChangeRequest struct {
 	// At most so many subjects, up to 1,000. 0: 100.
 	PageSize int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The `next_page_token` of the page before, from the same request. Empty: the first page.
-	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The catalog that it would be moved to, as in UpdateTenantRequest. Empty: the tenant's own.
+	Catalog       string `protobuf:"bytes,8,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2655,6 +2657,13 @@ func (x *PreviewChangeRequest) GetPageSize() int32 {
 func (x *PreviewChangeRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *PreviewChangeRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
 	}
 	return ""
 }
@@ -4882,7 +4891,7 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x12-\n" +
 	"\boutcomes\x18\x03 \x03(\x0e2\x11.usher.v1.OutcomeR\boutcomes\x12-\n" +
-	"\bwarnings\x18\x04 \x03(\v2\x11.usher.v1.WarningR\bwarnings\"\xe3\x02\n" +
+	"\bwarnings\x18\x04 \x03(\v2\x11.usher.v1.WarningR\bwarnings\"\x9f\x03\n" +
 	"\x14PreviewChangeRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12,\n" +
 	"\x04acts\x18\x02 \x03(\v2\r.usher.v1.ActB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x04acts\x12'\n" +
@@ -4892,7 +4901,8 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x06 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageTokenB\x04\n" +
+	"page_token\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageToken\x12:\n" +
+	"\acatalog\x18\b \x01(\tB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9_]{0,63})?$R\acatalogB\x04\n" +
 	"\x02by\"\x9e\x02\n" +
 	"\x15PreviewChangeResponse\x12-\n" +
 	"\x06counts\x18\x01 \x03(\v2\x15.usher.v1.EffectCountR\x06counts\x121\n" +

@@ -263,8 +263,10 @@ const (
 	Possibility_POSSIBILITY_UNSPECIFIED Possibility = 0
 	// It is allowed.
 	Possibility_POSSIBILITY_NOW Possibility = 1
-	// It would be allowed for some other state of the toggles, scopes, owner or attributes of the
-	// resource, or once a role starts: show the button, disabled.
+	// It would be allowed for some other state of the toggles that are not locked, and of the scopes,
+	// owner and attributes of the resource, or once a role starts or ends as scheduled: show the button,
+	// disabled. The type and id of the resource stay. If so many cases have to be told apart that it can't be
+	// found out, what some role allows counts as possible.
 	Possibility_POSSIBILITY_WITH_CHANGE Possibility = 2
 	// Whatever changes about toggles and resource, the roles that are held do not give it: hide
 	// the button.
@@ -2893,7 +2895,7 @@ const file_usher_v1_decision_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x06 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x90N(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80 R\tpageToken\"\xef\x01\n" +
+	"page_token\x18\a \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageToken\"\xef\x01\n" +
 	"\x12ListScopesResponse\x12+\n" +
 	"\x05allow\x18\x01 \x03(\v2\x15.usher.v1.AlternativeR\x05allow\x12-\n" +
 	"\x06forbid\x18\x02 \x03(\v2\x15.usher.v1.AlternativeR\x06forbid\x12\x1a\n" +
@@ -2949,7 +2951,7 @@ const file_usher_v1_decision_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x04 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80 R\tpageToken\"\xc6\x02\n" +
+	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\tpageToken\"\xc6\x02\n" +
 	"\x14ListSubjectsResponse\x123\n" +
 	"\bsubjects\x18\x01 \x03(\v2\x17.usher.v1.ListedSubjectR\bsubjects\x12/\n" +
 	"\x06groups\x18\x02 \x03(\v2\x17.usher.v1.ListedSubjectR\x06groups\x12I\n" +

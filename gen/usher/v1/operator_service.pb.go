@@ -479,13 +479,16 @@ type UpdateTenantRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant.
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The version of the tenant's catalog. 0: the newest that is stored.
+	// The version of the catalog. 0: the newest that is stored.
 	CatalogVersion uint32 `protobuf:"varint,2,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
 	// Why, for the record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,3,opt,name=justification,proto3" json:"justification,omitempty"`
 	// Only find out what would happen: the answer or error is that of the write, and nothing is
 	// changed.
-	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// The catalog: one that extends the tenant's, directly or not, in any version, or one that
+	// the tenant's extends. Empty: the tenant's own.
+	Catalog       string `protobuf:"bytes,5,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -546,6 +549,13 @@ func (x *UpdateTenantRequest) GetValidateOnly() bool {
 		return x.ValidateOnly
 	}
 	return false
+}
+
+func (x *UpdateTenantRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
 }
 
 // UpdateTenantResponse says what a move did.
@@ -1444,7 +1454,7 @@ func (x *GetCatalogRequest) GetVersion() uint32 {
 // GetCatalogResponse is a catalog.
 type GetCatalogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog.
+	// The whole catalog. If it extends another one, what that one has comes first.
 	Catalog *v1.Catalog `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// The YAML that it was stored as, with its comments.
 	Yaml          string `protobuf:"bytes,2,opt,name=yaml,proto3" json:"yaml,omitempty"`
@@ -2334,12 +2344,13 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"\adeleted\x18\x03 \x01(\bR\adeleted\"i\n" +
 	"\x13ListTenantsResponse\x12*\n" +
 	"\atenants\x18\x01 \x03(\v2\x10.usher.v1.TenantR\atenants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa0\x02\n" +
 	"\x13UpdateTenantRequest\x12A\n" +
 	"\x06tenant\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\x06tenant\x12'\n" +
 	"\x0fcatalog_version\x18\x02 \x01(\rR\x0ecatalogVersion\x12<\n" +
 	"\rjustification\x18\x03 \x01(\tB\x16\xbaH\x13r\x11(\x80\b2\f^[^\\p{Cc}]*$R\rjustification\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x89\x01\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12:\n" +
+	"\acatalog\x18\x05 \x01(\tB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9_]{0,63})?$R\acatalog\"\x89\x01\n" +
 	"\x14UpdateTenantResponse\x12+\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12(\n" +
 	"\x06tenant\x18\x02 \x01(\v2\x10.usher.v1.TenantR\x06tenant\x12\x1a\n" +

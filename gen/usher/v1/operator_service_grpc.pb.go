@@ -51,10 +51,12 @@ type OperatorServiceClient interface {
 	GetTenant(ctx context.Context, in *GetTenantRequest, opts ...grpc.CallOption) (*GetTenantResponse, error)
 	// ListTenants lists the tenants in the byte order of their names.
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
-	// UpdateTenant moves a tenant to another version of its catalog, at once and whole, or not
-	// at all. PreviewChange says before who would gain and lose what.
+	// UpdateTenant moves a tenant to another version of its catalog, to a catalog that extends
+	// it, or back, at once and whole, or not at all. PreviewChange says before who would gain and
+	// lose what.
 	//
-	// Errors: NOT_FOUND for an unknown tenant or version; FAILED_PRECONDITION
+	// Errors: NOT_FOUND for an unknown tenant, catalog or version; FAILED_PRECONDITION
+	// `CATALOG_UNRELATED` if neither of the two catalogs extends the other, and
 	// `CATALOG_CONFLICTS` if stored assignments or toggles would not be allowed by it. Its
 	// details name the first 50; PreviewChange lists all.
 	UpdateTenant(ctx context.Context, in *UpdateTenantRequest, opts ...grpc.CallOption) (*UpdateTenantResponse, error)
@@ -296,10 +298,12 @@ type OperatorServiceServer interface {
 	GetTenant(context.Context, *GetTenantRequest) (*GetTenantResponse, error)
 	// ListTenants lists the tenants in the byte order of their names.
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
-	// UpdateTenant moves a tenant to another version of its catalog, at once and whole, or not
-	// at all. PreviewChange says before who would gain and lose what.
+	// UpdateTenant moves a tenant to another version of its catalog, to a catalog that extends
+	// it, or back, at once and whole, or not at all. PreviewChange says before who would gain and
+	// lose what.
 	//
-	// Errors: NOT_FOUND for an unknown tenant or version; FAILED_PRECONDITION
+	// Errors: NOT_FOUND for an unknown tenant, catalog or version; FAILED_PRECONDITION
+	// `CATALOG_UNRELATED` if neither of the two catalogs extends the other, and
 	// `CATALOG_CONFLICTS` if stored assignments or toggles would not be allowed by it. Its
 	// details name the first 50; PreviewChange lists all.
 	UpdateTenant(context.Context, *UpdateTenantRequest) (*UpdateTenantResponse, error)

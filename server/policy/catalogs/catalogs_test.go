@@ -2,6 +2,7 @@ package catalogs_test
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"unicode/utf8"
 
@@ -13,8 +14,9 @@ import (
 
 var languages = []string{"en", "de", "fr"}
 
-// TestEveryTextInEveryLanguage checks that roles, toggles, remedies and warnings have
-// their texts in the languages of the products.
+// TestEveryTextInEveryLanguage checks that everything that people read has its texts in the
+// languages of the products: roles, toggles, remedies and warnings, conditions that are not
+// met, scope types and permissions.
 func TestEveryTextInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	for _, source := range catalogs.All() {
@@ -29,6 +31,26 @@ func TestEveryTextInEveryLanguage(t *testing.T) {
 		check("the catalog", catalog.GetTitles())
 		for _, role := range catalog.GetRoles() {
 			check("role "+role.GetName(), role.GetTitles())
+		}
+		for _, role := range catalog.GetRoles() {
+			for i, rule := range role.GetRules() {
+				if rule.GetCondition() != "" {
+					check(fmt.Sprintf("the condition of rule %d of %s", i, role.GetName()), rule.GetUnmet())
+				}
+			}
+		}
+		words := map[string]map[string]string{}
+		for _, word := range catalog.GetWords() {
+			words[word.GetName()] = word.GetTitles()
+		}
+		named := append([]string{"role:grant", "role:revoke", "toggle:set"}, catalog.GetScopeTypes()...)
+		for _, resourceType := range catalog.GetResourceTypes() {
+			for _, action := range resourceType.GetActions() {
+				named = append(named, resourceType.GetName()+":"+action)
+			}
+		}
+		for _, name := range named {
+			check(name, words[name])
 		}
 		for _, toggle := range catalog.GetToggles() {
 			check("toggle "+toggle.GetName(), toggle.GetTitles())

@@ -37,7 +37,7 @@ type ask struct{ resource, action string }
 // models are the built-in catalogs, in turn by tenant.
 var models = [...]model{
 	{
-		catalog:    store.CatalogRef{Name: "expertconnect", Version: 2},
+		catalog:    store.CatalogRef{Name: "expertconnect", Version: 3},
 		scopeTypes: []string{"team"},
 		listed:     "ticket",
 		actions:    []string{"view", "answer", "message", "update", "reassign", "attach", "log_time", "search", "create"},
@@ -53,7 +53,7 @@ var models = [...]model{
 		},
 	},
 	{
-		catalog:    store.CatalogRef{Name: "liveagent", Version: 1},
+		catalog:    store.CatalogRef{Name: "liveagent", Version: 2},
 		scopeTypes: []string{"department"},
 		listed:     "ticket",
 		actions:    []string{"view", "answer"},
@@ -65,7 +65,7 @@ var models = [...]model{
 		},
 	},
 	{
-		catalog:    store.CatalogRef{Name: "goto_contact_center", Version: 1},
+		catalog:    store.CatalogRef{Name: "goto_contact_center", Version: 2},
 		scopeTypes: []string{"queue", "queue", "ring_group", "queue", "inbox", "queue", "campaign"},
 		listed:     "call",
 		actions:    []string{"receive_direct", "place_outbound", "listen", "whisper", "barge"},

@@ -211,7 +211,9 @@ func (x *Catalog) GetWords() []*Word {
 // not change or remove what is there: no name is declared again, `holders`,
 // `default_role`, `administration.protected_role` and `administration.has_primary` are those of
 // the extended catalog and are left out, no forbid rule is lifted, and all statements of the
-// extended catalog have to hold in it.
+// extended catalog have to hold in it: patterns of what is always given as of its own permissions.
+//
+// At most 8 catalogs extend one another in a row, each with a name of its own.
 type Extension struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the extended catalog.
@@ -268,7 +270,8 @@ func (x *Extension) GetVersion() uint32 {
 
 // Narrowing takes permissions from a role of the extended catalog: its allow rules, written
 // or inherited, no longer give them. Forbid rules stay. Roles that inherit from it in the
-// extended catalog keep what they have; those of this catalog inherit what is left.
+// extended catalog keep what they have; those of this catalog inherit what is left. What the
+// extended catalog states to be always given to the role is stated no more of these permissions.
 type Narrowing struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The role.
@@ -1560,8 +1563,7 @@ var File_usher_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_usher_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1eusher/catalog/v1/catalog.proto\x12\x10usher.catalog.v1\x1a\x1bbuf/validate/validate.proto\"\xe8\n" +
-	"\n" +
+	"\x1eusher/catalog/v1/catalog.proto\x12\x10usher.catalog.v1\x1a\x1bbuf/validate/validate.proto\"\xa0\a\n" +
 	"\aCatalog\x121\n" +
 	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12!\n" +
 	"\aversion\x18\x02 \x01(\rB\a\xbaH\x04*\x02 \x00R\aversion\x12N\n" +
@@ -1583,10 +1585,7 @@ const file_usher_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x05words\x18\x0e \x03(\v2\x16.usher.catalog.v1.WordB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x05words\x1a9\n" +
 	"\vTitlesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\xc5\x03\xbaH\xc1\x03\x1a\x8b\x01\n" +
-	"\x0fcatalog.holders\x12Kthe types of subject that may hold roles are missing: write holders: [user]\x1a+has(this.extends) || size(this.holders) > 0\x1ae\n" +
-	"\rcatalog.roles\x12)the roles are missing: write at least one\x1a)has(this.extends) || size(this.roles) > 0\x1a\xc9\x01\n" +
-	"\x16catalog.administration\x12Tthe rules of administration are missing: write administration: {protected_role: ...}\x1aYhas(this.extends) || has(this.administration) && this.administration.protected_role != ''\"a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"a\n" +
 	"\tExtension\x121\n" +
 	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$R\x04name\x12!\n" +
 	"\aversion\x18\x02 \x01(\rB\a\xbaH\x04*\x02 \x00R\aversion\"N\n" +
