@@ -114,12 +114,12 @@ func (o operatorService) ListTenants(ctx context.Context, r *usherv1.ListTenants
 
 // PutCatalog checks a catalog and stores it.
 func (o operatorService) PutCatalog(ctx context.Context, r *usherv1.PutCatalogRequest) (*usherv1.PutCatalogResponse, error) {
-	return o.server.putCatalog(ctx, "catalog.yaml", []byte(r.GetYaml()))
+	return o.server.putCatalog(ctx, "catalog.yaml", []byte(r.GetYaml()), r.GetUnproved())
 }
 
-// putCatalog checks a catalog and stores it, unless it is there. It refuses if the
+// putCatalog checks a catalog, proves it and stores it, unless it is there. It refuses if the
 // version is there with other content.
-func (s *Server) putCatalog(ctx context.Context, file string, yaml []byte) (*usherv1.PutCatalogResponse, error) {
+func (s *Server) putCatalog(ctx context.Context, file string, yaml []byte, unproved bool) (*usherv1.PutCatalogResponse, error) {
 	var catalog *policy.Catalog
 	err := s.store.View(ctx, func(r store.Reader) (err error) {
 		catalog, err = policy.Parse(file, yaml, s.basesIn(r))
@@ -129,6 +129,22 @@ func (s *Server) putCatalog(ctx context.Context, file string, yaml []byte) (*ush
 		return nil, err
 	}
 	ref := catalog.Ref()
+	isStored := false
+	err = s.store.View(ctx, func(r store.Reader) error {
+		_, err := r.Catalog(ref)
+		if isStored = !errors.Is(err, store.ErrNotFound); isStored {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !isStored { // a version never changes, so it is proved once; and not while others wait to write
+		if err := prove(ctx, catalog, unproved); err != nil {
+			return nil, err
+		}
+	}
 	committed, err := s.store.Commit(ctx, store.Write{
 		By: store.By{Operator: true},
 		Plan: func(r store.Reader) ([]store.Change, error) {

@@ -81,7 +81,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 	}
 	s.validator = validator
 	for _, builtIn := range catalogs.All() {
-		_, err := s.putCatalog(ctx, builtIn.Name, builtIn.YAML)
+		_, err := s.putCatalog(ctx, builtIn.Name, builtIn.YAML, false)
 		if immutable := (*immutableError)(nil); errors.As(err, &immutable) {
 			return nil, fmt.Errorf("the store has version %d of the catalog %q with other content than the one built in, and its tenants rely on it: "+
 				"start the build of Usher that made this data, or use another data directory", immutable.ref.Version, immutable.ref.Name)

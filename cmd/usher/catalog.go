@@ -18,11 +18,12 @@ func newCatalog() *cobra.Command {
 		Short: "List, show, write, check and add the models of products",
 		Example: `  usher catalog list
   usher catalog show liveagent --yaml > mine.yaml
-  usher catalog validate mine.yaml`,
+  usher catalog validate mine.yaml
+  usher catalog verify mine.yaml`,
 	}
 	cmd.AddCommand(
 		newCatalogList(), newCatalogShow(), newCatalogNew(), newCatalogValidate(), newCatalogTest(),
-		newCatalogDiff(), newCatalogDocs(), newCatalogPut(),
+		newCatalogVerify(), newCatalogDiff(), newCatalogDocs(), newCatalogPut(),
 	)
 	return cmd
 }
@@ -107,11 +108,15 @@ files beside it.`,
 }
 
 func newCatalogPut() *cobra.Command {
-	var c client
+	var (
+		c        client
+		unproved bool
+	)
 	cmd := &cobra.Command{
-		Use:     "put FILE",
-		Short:   "Add a catalog, or a new version of one",
-		Long:    `Add a catalog, or a new version of one. A version is never edited: tenants rely on it.`,
+		Use:   "put FILE",
+		Short: "Add a catalog, or a new version of one",
+		Long: `Add a catalog, or a new version of one. A version is never edited: tenants rely on it. What it
+states has to be true, as 'usher catalog verify' proves it.`,
 		Example: `  usher catalog put mine.yaml`,
 		Args:    arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -120,12 +125,13 @@ func newCatalogPut() *cobra.Command {
 				return err
 			}
 			return call(cmd, &c, func(ctx context.Context, conn *grpc.ClientConn) (*usherv1.PutCatalogResponse, error) {
-				return usherv1.NewOperatorServiceClient(conn).PutCatalog(ctx, &usherv1.PutCatalogRequest{Yaml: string(yaml)})
+				return usherv1.NewOperatorServiceClient(conn).PutCatalog(ctx, &usherv1.PutCatalogRequest{Yaml: string(yaml), Unproved: unproved})
 			}, func(w io.Writer, resp *usherv1.PutCatalogResponse) {
 				fmt.Fprintf(w, "%s  %s version %d\n", word(resp.GetOutcome(), "OUTCOME_"), resp.GetName(), resp.GetVersion())
 			})
 		},
 	}
 	c.addFlags(cmd)
+	cmd.Flags().BoolVar(&unproved, "unproved", false, "add it even if what it states is not true, to try a counterexample")
 	return cmd
 }

@@ -43,6 +43,10 @@ type Catalog struct {
 	defaultHolding holding
 	protectedRole  *role
 	transitions    []transition
+	statements     []statement
+	// extendedStatements is how many of them, the first ones, are those of the catalog that
+	// this one extends.
+	extendedStatements int
 }
 
 type resourceType struct {

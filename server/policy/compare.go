@@ -47,14 +47,15 @@ const (
 )
 
 // TooManyCasesError is returned where the rules about a permission depend on so many
-// attributes and scopes that it can't be found out what a change means.
+// attributes, toggles and scopes that it can't be found out what a change means, or whether
+// a statement holds.
 type TooManyCasesError struct {
 	// Permission is what the rules are about.
 	Permission string
 }
 
 func (e *TooManyCasesError) Error() string {
-	return fmt.Sprintf("the rules about %s tell too many cases apart to find out who gains and loses it: use fewer attributes in their conditions", e.Permission)
+	return fmt.Sprintf("the rules about %s tell too many cases apart to go through them all: use fewer attributes in their conditions", e.Permission)
 }
 
 // Comparison finds what a change of toggles, of the catalog or of what is held means for

@@ -38,6 +38,7 @@ const (
 	faultTransition   faultRule = "refused_transition"
 	faultLanguage     faultRule = "language"
 	faultTooManyRules faultRule = "too_many_rules"
+	faultStatement    faultRule = "statement"
 	faultMissing      faultRule = "missing"
 	faultExtension    faultRule = "extension"
 	faultRedeclared   faultRule = "redeclared_name"
@@ -88,6 +89,7 @@ func compile(in *catalogv1.Catalog, base *Catalog) (*Catalog, []fault) {
 	}
 	c.compileRules()
 	c.compileAdministration()
+	c.compileStatements()
 	if len(c.faults) == 0 {
 		c.checkUse()
 	}

@@ -194,24 +194,24 @@ func (c *compiler) lay(r *role, s ruleSource) {
 // takes a millisecond per kilobyte.
 const maxConditionBytes = 256 << 10
 
-// conditionOf compiles the condition of a rule for a resource type. The same text is
+// conditionOf compiles the condition at a path for a resource type. The same text is
 // compiled once, and a fault in it reported once, however many roles inherit it.
-func (c *compiler) conditionOf(s ruleSource, t *resourceType) *condition {
-	key := conditionKey{text: s.condition, on: t}
+func (c *compiler) conditionOf(path, text string, t *resourceType) *condition {
+	key := conditionKey{text: text, on: t}
 	if done, found := c.conditions[key]; found {
 		return done
 	}
 	within := c.compiled <= maxConditionBytes
-	if c.compiled += len(s.condition); c.compiled > maxConditionBytes {
+	if c.compiled += len(text); c.compiled > maxConditionBytes {
 		if within {
-			c.fault(s.path+".condition", faultCondition,
+			c.fault(path, faultCondition,
 				"the conditions have more than %d bytes, counted for each resource type of their rules: shorten them, or use them in fewer rules", maxConditionBytes)
 		}
 		return nil
 	}
-	compiled, err := compileCondition(s.condition, t)
+	compiled, err := compileCondition(text, t)
 	if err != nil {
-		c.fault(s.path+".condition", faultCondition, "for resources of type %s: %v", t.name, err)
+		c.fault(path, faultCondition, "for resources of type %s: %v", t.name, err)
 	}
 	c.conditions[key] = compiled
 	return compiled
@@ -227,7 +227,7 @@ type conditionKey struct {
 // toldCondition is the condition of a rule for a resource type, with what the rule wants told
 // if it is not met. All permissions and roles that the rule is about have the same one.
 func (c *compiler) toldCondition(s ruleSource, t *resourceType) *condition {
-	compiled := c.conditionOf(s, t)
+	compiled := c.conditionOf(s.path+".condition", s.condition, t)
 	if compiled == nil || len(s.unmet) == 0 {
 		return compiled
 	}

@@ -50,6 +50,7 @@ func extend(base *Catalog, written *catalogv1.Catalog) (*Catalog, []fault) {
 		return nil, faults
 	}
 	compiled.written = written
+	compiled.extendedStatements = len(base.statements)
 	return compiled, nil
 }
 

@@ -395,10 +395,11 @@ type Statement struct {
 	// What it says, in words, for people who read a counterexample.
 	Title string `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
 	// It is about who holds exactly this role, in the tenant or in any number of scopes, and
-	// about what this role alone gives. Empty: about everybody, whatever they hold, by themselves
-	// or through groups, if anything.
+	// about what this role alone gives; the default role's holders hold nothing. Empty: about
+	// everybody, whatever they hold, by themselves or through groups, if anything.
 	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
-	// Of a statement about everybody: not about those who hold one of these roles.
+	// Of a statement about everybody: not about those who hold one of these roles. The default
+	// role is held by whoever holds no other role that allows anything.
 	Except []string `protobuf:"bytes,3,rep,name=except,proto3" json:"except,omitempty"`
 	// None of these permissions is ever given.
 	Never []string `protobuf:"bytes,4,rep,name=never,proto3" json:"never,omitempty"`
@@ -411,7 +412,8 @@ type Statement struct {
 	// Some roles are never granted but by holders of others.
 	Granted *Granting `protobuf:"bytes,8,opt,name=granted,proto3" json:"granted,omitempty"`
 	// The statement is only about resources that this reach covers, written as in a rule.
-	// "assigned" are those in a scope in which the role is held. Empty: about all.
+	// "assigned" are those in a scope in which the role is held, and needs a role. Empty: about
+	// all.
 	Within string `protobuf:"bytes,9,opt,name=within,proto3" json:"within,omitempty"`
 	// The statement is only about resources that this reach does not cover. Empty: about all.
 	Beyond string `protobuf:"bytes,10,opt,name=beyond,proto3" json:"beyond,omitempty"`
@@ -420,7 +422,8 @@ type Statement struct {
 	// It is only about tenants in which this toggle is off. Empty: about all.
 	WhileOff string `protobuf:"bytes,12,opt,name=while_off,json=whileOff,proto3" json:"while_off,omitempty"`
 	// It is only about resources for which this condition is true. It is written as in a rule,
-	// and has to fit each resource type of the permissions. Empty: about all.
+	// and has to fit each resource type of the permissions; of two that are answered alike, it
+	// is about the resource of the first. Empty: about all.
 	Where string `protobuf:"bytes,13,opt,name=where,proto3" json:"where,omitempty"`
 	// It is only about resources for which this condition is not true: false, or undecided for
 	// want of an attribute. Empty: about all.
@@ -565,7 +568,8 @@ type Likeness struct {
 	Permission string `protobuf:"bytes,1,opt,name=permission,proto3" json:"permission,omitempty"`
 	// The other, such as "role:grant".
 	As string `protobuf:"bytes,2,opt,name=as,proto3" json:"as,omitempty"`
-	// The id of the other's resource, such as "advisor". Empty: the same as the one's.
+	// The id of the other's resource, such as "advisor". Empty: the same as the one's, which
+	// can't be if only one of the two is about roles or toggles.
 	Of            string `protobuf:"bytes,3,opt,name=of,proto3" json:"of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -624,7 +628,9 @@ func (x *Likeness) GetOf() string {
 
 // Granting says that whoever comes to hold a role owes it to a holder of some other one,
 // however grants are chained, and whoever works together: as long as nobody holds one of the
-// roles `only_by`, and the operator does nothing, nobody who holds none of `roles` comes to hold one.
+// roles `only_by`, and the operator grants nothing, nobody who holds none of `roles` comes to
+// hold one. Somebody may hold any of the other roles at the start, those of `roles` too, and the
+// toggles stand in any way at any time. Such a statement has no other fields but a title.
 type Granting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The roles that are come by.
