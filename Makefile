@@ -20,6 +20,9 @@ VALIDATE := .build/protovalidate/buf/validate/validate.proto
 # What `buf breaking` compares with: the API of the last release.
 RELEASE := proto/release.binpb
 
+# A module of its own, so that the product does not need a database driver. ./... does not go into it.
+LIST_EXAMPLE := docs/examples/list_filter
+
 FUZZTIME ?= 1m
 BENCH ?= .
 COUNT ?= 6
@@ -43,7 +46,7 @@ build: ## Build the static binary .build/usher
 ##@ Check
 
 .PHONY: test
-test: verify lint unit e2e fuzz-short ## Run every check; this is what CI runs
+test: verify lint unit examples e2e fuzz-short ## Run every check; this is what CI runs
 	@echo "all checks passed"
 
 .PHONY: verify
@@ -63,6 +66,9 @@ lint: $(VALIDATE) ## Check formatting, go.mod, Go code, protos and API compatibi
 	@go vet ./...
 	@echo "== staticcheck"
 	@$(STATICCHECK) $$(go list ./... | grep -v /gen/)
+	@echo "== the module of the list example"
+	@cd $(LIST_EXAMPLE) && { go mod tidy -diff || { echo "go.mod is not tidy: run go mod tidy in $(LIST_EXAMPLE)" >&2; exit 1; }; }
+	@cd $(LIST_EXAMPLE) && go vet ./... && go tool -modfile=$(CURDIR)/tools/lint.mod staticcheck ./...
 	@echo "== buf lint"
 	@$(BUF) lint
 	@echo "== buf breaking"
@@ -73,6 +79,11 @@ unit: ## Run the Go tests with the race detector
 	@echo "== go test $(RACE)"
 	@$(if $(RACE),,echo "no C compiler: the tests run WITHOUT the race detector")
 	@go test $(RACE) -timeout 10m -skip '^TestEndToEnd' ./...
+
+.PHONY: examples
+examples: ## Run the tests of the list example against SQLite, with the race detector
+	@echo "== the list example: go test $(RACE)"
+	@cd $(LIST_EXAMPLE) && go test $(RACE) -timeout 10m ./...
 
 .PHONY: e2e
 e2e: build .build/grpcurl ## Run the tests that drive the built binary (TestEndToEnd…)

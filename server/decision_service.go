@@ -152,7 +152,7 @@ func (b *batch) decideItem(ctx context.Context, item *usherv1.BatchCheckItem, re
 			result.Reasons = append(result.Reasons, reason)
 		}
 		counts[decision.Reason.Code]++
-		b.recheck(decision.RecheckBy)
+		b.recheckBy = sooner(b.recheckBy, decision.RecheckBy)
 	}
 	for code, n := range counts {
 		b.counts[code] += n
@@ -179,10 +179,12 @@ func (b *batch) holdersOf(ctx context.Context, item *usherv1.BatchCheckItem) (ho
 	return holders, err
 }
 
-func (b *batch) recheck(by time.Time) {
-	if !by.IsZero() && (b.recheckBy.IsZero() || by.Before(b.recheckBy)) {
-		b.recheckBy = by
+// sooner returns the earlier of two instants; zero is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
+	return a
 }
 
 // inAction says which of an item's actions an error is about, if it is about one.

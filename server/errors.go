@@ -158,6 +158,8 @@ func toStatus(err error) *status.Status {
 		return detailed(codes.FailedPrecondition, err.Error(), "TOO_MANY_CASES", precondition("TOO_MANY_CASES", "permission/"+cases.Permission, "use fewer attributes in the conditions of the catalog"))
 	case errors.Is(err, errMovedOn):
 		return detailed(codes.Aborted, "the tenant has changed meanwhile: try again", "CHANGED_MEANWHILE")
+	case errors.Is(err, errAnswerChanged):
+		return detailed(codes.Aborted, err.Error(), "CHANGED_MEANWHILE")
 	case errors.Is(err, store.ErrRequestReused):
 		return detailed(codes.AlreadyExists, "the request_id was used for another request in the last 24 hours: take a new one for a new request", "REQUEST_ID_REUSED")
 	case errors.As(err, &notFound):

@@ -105,6 +105,26 @@ func (f *facts) holders(ctx context.Context, t *tenant, subject string, groups [
 	return holders, nil
 }
 
+// held reads all that a subject and its groups hold, past the cache, in that order.
+func (f *facts) held(ctx context.Context, t *tenant, subject string, groups []string) ([]policy.Held, error) {
+	var all []policy.Held
+	read := func(r store.Reader) error {
+		for _, name := range append([]string{subject}, groups...) {
+			assignments, err := collect(r.AssignmentsOf(t.ID, name))
+			if err != nil {
+				return err
+			}
+			all = append(all, policy.Held{Name: name, Assignments: assignments})
+		}
+		return nil
+	}
+	if f.reader != nil {
+		return all, read(f.reader)
+	}
+	err := f.fill(ctx, read, func() {})
+	return all, err
+}
+
 // fill reads from the store and keeps what was read in the cache, if it is of the
 // published revision.
 func (f *facts) fill(ctx context.Context, read func(store.Reader) error, keep func()) error {

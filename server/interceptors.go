@@ -39,7 +39,9 @@ var validated = []proto.Message{
 	&usherv1.ListChangesRequest{}, &usherv1.WatchChangesRequest{},
 	&usherv1.CreateTenantRequest{}, &usherv1.GetTenantRequest{}, &usherv1.ListTenantsRequest{},
 	&usherv1.ListHeadsRequest{}, &usherv1.VerifyChangesRequest{},
+	&usherv1.ListActionsRequest{}, &usherv1.ListSubjectsRequest{},
 	&usherv1.PutCatalogRequest{}, &usherv1.GetCatalogRequest{}, &usherv1.ListCatalogsRequest{},
+	&usherv1.ListScopesRequest{},
 }
 
 // validate applies the rules that are in the proto.

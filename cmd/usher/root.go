@@ -16,8 +16,8 @@ func newRoot() *cobra.Command {
 
 'usher serve' runs the server; the other commands call one, at --address or
 USHER_ADDRESS. They exit with 0, or with 2 when something went wrong; 'usher check' and
-'usher explain' exit with 1 when the answer is deny, 'usher audit verify' when it has
-found something.`,
+'usher explain' exit with 1 when the answer is deny, 'usher who-can' when it is nobody,
+'usher what-can' when it is nothing, 'usher audit verify' when it has found something.`,
 		Example: `  usher serve --demo --data-dir /tmp/usher-demo
   usher tenant list
   usher check user:ann@dealer.example view ticket/4711 --tenant demo-dealer --scope team:harvest`,
@@ -37,7 +37,7 @@ found something.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newServe(),
-		newCheck(), newExplain(),
+		newCheck(), newExplain(), newWhoCan(), newWhatCan(), newScopes(),
 		newGrant(), newRevoke(), newRole(), newRemove(), newApply(), newPreview(), newAssignments(),
 		newChanges(), newDiff(), newAudit(), newErase(),
 		newToggle(), newTenant(), newCatalog(),

@@ -170,6 +170,17 @@ func (c *Catalog) AdvisoryLimit(role string) *catalogv1.AdvisoryLimit {
 	return limits[i]
 }
 
+// Actions are the actions of a resource type, in byte order. The error is an *UnknownNameError.
+func (c *Catalog) Actions(resourceType string) ([]string, error) {
+	t := c.resourceTypes[resourceType]
+	if t == nil {
+		return nil, unknownName("resource.type", "RESOURCE_TYPE", resourceType, keys(c.resourceTypes))
+	}
+	actions := keys(t.actions)
+	slices.Sort(actions)
+	return actions, nil
+}
+
 // CheckRole returns an *UnknownNameError if the catalog has no such role.
 func (c *Catalog) CheckRole(field, name string) error {
 	if c.rolesByName[name] == nil {

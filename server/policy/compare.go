@@ -118,7 +118,7 @@ func NewComparison(held, will *Table) *Comparison {
 					compared = &comparedPermission{name: p.name, administrative: t.administrative}
 					byName[p.name] = compared
 				}
-				compared.sides[side] = permissionSide{p, table.openRules(p), table.catalog.namesOf(t)}
+				compared.sides[side] = permissionSide{p, table.catalog.rulesWith(p, table.open), table.catalog.namesOf(t)}
 			}
 		}
 	}
@@ -149,19 +149,19 @@ func (c *Catalog) namesOf(t *resourceType) []string {
 	return nil
 }
 
-// openRules returns the rules about a permission that may hold as the toggles stand, by
-// the name of their role.
-func (t *Table) openRules(p *permission) map[string]ruleSet {
+// rulesWith returns the rules about a permission that may hold with some gates open, by the
+// name of their role.
+func (c *Catalog) rulesWith(p *permission, open func(gate) bool) map[string]ruleSet {
 	sets := map[string]ruleSet{}
 	for i, rules := range p.rules {
 		var set ruleSet
 		var text strings.Builder
 		for k := range rules {
 			r := openRule{&rules[k], []reach{rules[k].reach}}
-			if !t.open(r.gate) {
+			if !open(r.gate) {
 				continue
 			}
-			if w := r.widening; w != nil && t.open(w.gate) {
+			if w := r.widening; w != nil && open(w.gate) {
 				r.reaches = append(r.reaches, w.reach)
 			}
 			set.rules = append(set.rules, r)
@@ -172,9 +172,9 @@ func (t *Table) openRules(p *permission) map[string]ruleSet {
 		}
 		if len(set.rules) > 0 {
 			// The same rule means something else where other ids can be asked about.
-			fmt.Fprint(&text, t.catalog.namesOf(p.of))
+			fmt.Fprint(&text, c.namesOf(p.of))
 			set.text = text.String()
-			sets[t.catalog.roles[i].name] = set
+			sets[c.roles[i].name] = set
 		}
 	}
 	return sets
@@ -239,9 +239,9 @@ func (c *Comparison) compare(s *shape) ([]shapeEffect, error) {
 		if !s.touches(p) {
 			continue
 		}
-		cases, err := c.casesOf(p, s)
-		if err != nil {
-			return nil, err
+		cases := casesOf(c.tables, p, s)
+		if !cases.findFacts() || cases.count() > maxCases {
+			return nil, &TooManyCasesError{Permission: p.name}
 		}
 		changed := cases.decide()
 		for _, gained := range []bool{true, false} {

@@ -10,6 +10,7 @@ type cases struct {
 	tables     [2]*Table
 	permission *comparedPermission
 	shape      *shape
+	conditions []*condition // of the rules
 	facts      []facts
 	groups     []scopeGroup // those elsewhere first
 	// most is how many groups are enough: what changes for a resource in more of them
@@ -34,9 +35,9 @@ type scopeGroup struct {
 // maxCases bounds for how many requests a permission is decided.
 const maxCases = 1 << 20
 
-func (c *Comparison) casesOf(p *comparedPermission, s *shape) (*cases, error) {
-	k := &cases{tables: c.tables, permission: p, shape: s}
-	var conditions []*condition
+// casesOf returns the cases but for their facts.
+func casesOf(tables [2]*Table, p *comparedPermission, s *shape) *cases {
+	k := &cases{tables: tables, permission: p, shape: s}
 	var assigned []int // the slots whose scopes matter
 	var anyTypes []string
 	var need [2]struct{ allow, forbid int }
@@ -47,8 +48,8 @@ func (c *Comparison) casesOf(p *comparedPermission, s *shape) (*cases, error) {
 		}
 		matters := scoped > 0
 		for _, r := range p.sides[slot.side].rules[slot.role.name].rules {
-			if r.condition != nil && !slices.Contains(conditions, r.condition) {
-				conditions = append(conditions, r.condition)
+			if r.condition != nil && !slices.Contains(k.conditions, r.condition) {
+				k.conditions = append(k.conditions, r.condition)
 			}
 			most := &need[slot.side].allow
 			if r.forbid {
@@ -75,12 +76,7 @@ func (c *Comparison) casesOf(p *comparedPermission, s *shape) (*cases, error) {
 	k.most = max(need[after].allow+need[before].forbid, need[before].allow+need[after].forbid)
 	slices.Sort(anyTypes)
 	k.group(assigned, slices.Compact(anyTypes))
-	found, ok := k.allFacts(conditions)
-	k.facts = found
-	if !ok || k.count() > maxCases {
-		return nil, &TooManyCasesError{Permission: p.name}
-	}
-	return k, nil
+	return k
 }
 
 // group sorts the scopes of the subject and of elsewhere into groups. Scopes that no rule
@@ -193,6 +189,9 @@ func (k *cases) eachSet(visit func(groups []int)) {
 	}
 }
 
+// nobodyElse is an owner who is nobody that is asked about: no subject has that name.
+const nobodyElse = ":"
+
 // allowed returns what allows a case on one side, if anything does.
 func (k *cases) allowed(side int, ch change) allowance {
 	p := k.permission.sides[side]
@@ -206,7 +205,7 @@ func (k *cases) allowed(side int, ch change) allowance {
 	holder := k.shape.holders[side]
 	r.Owner = holder.name
 	if !ch.own {
-		r.Owner = ":" // nobody, whatever the name
+		r.Owner = nobodyElse
 	}
 	q := Question{table: k.tables[side], holders: []*Holder{holder}, subject: holder.name, resource: r, permission: p.permission}
 	best := q.best()

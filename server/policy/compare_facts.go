@@ -18,32 +18,32 @@ type facts struct {
 
 func (f facts) resource() *Resource { return &Resource{ID: f.id, Attributes: f.attributes} }
 
-// allFacts returns facts for each way in which conditions come out together. It reports
+// findFacts finds facts for each way in which the conditions come out together. It reports
 // false if there are too many. For a permission on roles or toggles they are all the ids,
 // and none, which is the first.
-func (k *cases) allFacts(conditions []*condition) ([]facts, bool) {
+func (k *cases) findFacts() (ok bool) {
 	if !k.permission.administrative {
-		return factsOf(conditions)
+		k.facts, ok = factsOf(facts{}, k.conditions, unknownsOf(k.conditions))
+		return ok
 	}
-	all := []facts{{}}
+	k.facts = []facts{{}}
 	for _, side := range k.permission.sides {
 		for _, id := range side.ids {
-			if !slices.ContainsFunc(all, func(f facts) bool { return f.id == id }) {
-				all = append(all, facts{id: id})
+			if !slices.ContainsFunc(k.facts, func(f facts) bool { return f.id == id }) {
+				k.facts = append(k.facts, facts{id: id})
 			}
 		}
 	}
-	return all, true
+	return true
 }
 
 // maxFacts bounds in how many ways conditions come out together.
 const maxFacts = 1 << 12
 
-// factsOf settles one unknown after the other. Facts for which the conditions come to the
-// same, as far as they are settled, are kept once.
-func factsOf(conditions []*condition) ([]facts, bool) {
-	all := []facts{{}}
-	unknowns := unknownsOf(conditions)
+// factsOf settles one unknown after the other, beginning with what is known. Facts for which
+// the conditions come to the same, as far as they are settled, are kept once.
+func factsOf(known facts, conditions []*condition, unknowns []unknown) ([]facts, bool) {
+	all := []facts{known}
 	for settled := range unknowns {
 		var next []facts
 		seen := map[string]bool{}

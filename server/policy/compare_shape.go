@@ -35,23 +35,40 @@ type scopeClass struct {
 
 func (c *Comparison) shapeOf(held, will *Holder) *shape {
 	s := &shape{holders: [2]*Holder{held, will}}
+	for side, h := range s.holders {
+		s.hold(side, c.tables[side].catalog, h)
+	}
+	s.classify()
+	s.setKey()
+	return s
+}
+
+// hold adds the slots of a subject and its groups on a side.
+func (s *shape) hold(side int, catalog *Catalog, holders ...*Holder) {
+	endsDefault := catalog.defaultRole == nil
+	for _, h := range holders {
+		for i := range h.active {
+			s.slots = append(s.slots, slot{side, &h.holdings[i]})
+		}
+		endsDefault = endsDefault || h.endsDefault
+	}
+	if !endsDefault {
+		s.slots = append(s.slots, slot{side, &catalog.defaultHolding})
+	}
+}
+
+// classify sorts the scopes of the slots into classes.
+func (s *shape) classify() {
 	type place struct {
 		scope string
 		slot  int
 	}
 	var places []place
-	for side, h := range s.holders {
-		catalog := c.tables[side].catalog
-		for i := range h.active {
-			s.slots = append(s.slots, slot{side, &h.holdings[i]})
-			for _, scope := range h.holdings[i].scopes {
-				if catalog.hasTypeOf(scope) {
-					places = append(places, place{scope, len(s.slots) - 1})
-				}
+	for i, slot := range s.slots {
+		for _, scope := range slot.scopes {
+			if slot.role.catalog.hasTypeOf(scope) {
+				places = append(places, place{scope, i})
 			}
-		}
-		if !h.endsDefault && catalog.defaultRole != nil {
-			s.slots = append(s.slots, slot{side, &catalog.defaultHolding})
 		}
 	}
 	slices.SortFunc(places, func(a, b place) int {
@@ -78,8 +95,6 @@ func (c *Comparison) shapeOf(held, will *Holder) *shape {
 		s.classes[i].scopes = append(s.classes[i].scopes, scope)
 	}
 	slices.SortFunc(s.classes, func(a, b scopeClass) int { return cmp.Compare(a.key, b.key) })
-	s.setKey()
-	return s
 }
 
 // hasTypeOf reports whether the catalog has the type of the scope.

@@ -263,8 +263,10 @@ const (
 	Possibility_POSSIBILITY_UNSPECIFIED Possibility = 0
 	// It is allowed.
 	Possibility_POSSIBILITY_NOW Possibility = 1
-	// It would be allowed for some other state of the toggles, scopes, owner or attributes of the
-	// resource, or once a role starts: show the button, disabled.
+	// It would be allowed for some other state of the toggles that are not locked, and of the scopes,
+	// owner and attributes of the resource, or once a role starts or ends as scheduled: show the button,
+	// disabled. The type and id of the resource stay. If so many cases have to be told apart that it can't be
+	// found out, what some role allows counts as possible.
 	Possibility_POSSIBILITY_WITH_CHANGE Possibility = 2
 	// Whatever changes about toggles and resource, the roles that are held do not give it: hide
 	// the button.
