@@ -292,7 +292,7 @@ func TestRemediesOfLargeCatalogs(t *testing.T) {
 		fmt.Fprintf(&toggles, "  - {name: t%d, starts_on: false}\n", i)
 		fmt.Fprintf(&roles, "  - {name: r%d, held_in: [team], rules: [{allow: [ticket:view], reach: assigned, while_on: t%d}]}\n", i, i)
 		fmt.Fprintf(&watching, "      - {allow: [ticket:view], reach: own, while_on: t%d}\n", i)
-		fmt.Fprintf(&scopes, " team:%d", i%100)
+		fmt.Fprintf(&scopes, " team:%d", i%10)
 	}
 	source := "name: large\nversion: 1\nscope_types: [team]\nholders: [user]\nresource_types:\n  - {name: ticket, actions: [view]}\n" +
 		"toggles:\n" + toggles.String() + "roles:\n  - name: watching\n    rules:\n" + watching.String() + roles.String() +
