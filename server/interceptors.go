@@ -39,6 +39,7 @@ var validated = []proto.Message{
 	&usherv1.CreateTenantRequest{}, &usherv1.GetTenantRequest{}, &usherv1.ListTenantsRequest{},
 	&usherv1.ListHeadsRequest{}, &usherv1.VerifyChangesRequest{},
 	&usherv1.PutCatalogRequest{}, &usherv1.GetCatalogRequest{}, &usherv1.ListCatalogsRequest{},
+	&usherv1.ExportRequest{}, &usherv1.ImportRequest{},
 }
 
 // validate applies the rules that are in the proto.

@@ -40,6 +40,7 @@ exits with 1 when the answer is deny, 'usher audit verify' when it has found som
 		newGrant(), newRevoke(), newRole(), newRemove(), newApply(), newPreview(), newAssignments(),
 		newChanges(), newDiff(), newAudit(), newErase(),
 		newToggle(), newTenant(), newCatalog(),
+		newExport(), newImport(),
 		newVersion(),
 	)
 	root.InitDefaultCompletionCmd()
