@@ -67,6 +67,8 @@ func endToEndImportKill(t *testing.T, p tools) {
 		if err != nil || bytes.Count(again, []byte("\n")) != 1+1+1+10_001+1 {
 			t.Errorf("%s: there are %d lines, %v", what, bytes.Count(again, []byte("\n")), err)
 		}
+		// What had been filled before was not filled once more.
+		runProgram(t, p.usher, "changes", "--tenant", "globex", "--address", server.grpc).want(t, 0, "with 10001 assignments and 0 toggles")
 		runProgram(t, p.usher, "audit", "verify", "--address", server.grpc).want(t, 0, "whole")
 		for _, tenant := range []string{"acme", "globex"} {
 			runProgram(t, p.usher, "tenant", "delete", tenant, "--confirm", tenant, "--address", server.grpc).want(t, 0)
