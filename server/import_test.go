@@ -502,3 +502,20 @@ func TestMaintainClearsImports(t *testing.T) {
 	_, err := h.importFile(t.Context(), file, importing{ImportStart: start})
 	badCall{code: codes.AlreadyExists, reason: "TENANT_EXISTS"}.compare(t, err)
 }
+
+// TestExportLeavesOutToggles: a toggle that the tenant's catalog does not have any more is not
+// exported, because no import could set it.
+func TestExportLeavesOutToggles(t *testing.T) {
+	t.Parallel()
+	h := deskHarness(t)
+	h.write(t, "desk", actToggle("night", false), actRemove("user:ann"), actRemove("user:bob"))
+	h.putCatalog(t, deskCatalog(2, ""))
+	if _, err := h.operator.UpdateTenant(t.Context(), &usherv1.UpdateTenantRequest{Tenant: "desk"}); err != nil {
+		t.Fatal(err)
+	}
+	file := h.export(t, "desk")
+	if bytes.Contains(file, []byte("night")) {
+		t.Errorf("it is exported:\n%s", file)
+	}
+	h.mustImport(t, file, &usherv1.ImportStart{ImportId: "i", Rename: "copy"})
+}
