@@ -238,6 +238,13 @@ func (p *planning) checkExpected(act *usherv1.Act) error {
 	if expected < chain.Trimmed.Revision { // nobody knows what has changed since
 		return &changedError{about: "the tenant", at: store.Revision{Epoch: p.draft.Revision().Epoch, Number: chain.Trimmed.Revision}}
 	}
+	beginning, found, err := first(p.draft.History(p.tenant.ID, store.Range{}))
+	if err != nil {
+		return err
+	}
+	if found && chain.Trimmed.Length == 0 && beginning.Revision.Number > expected { // it was another tenant then
+		return &changedError{about: "the tenant", at: beginning.Revision}
+	}
 	change, found, err := first(p.draft.History(p.tenant.ID, store.Range{Object: objectOf(act), NewestFirst: true}))
 	if err == nil && found && change.Revision.Number > expected {
 		err = &changedError{about: string(objectOf(act)), at: change.Revision}

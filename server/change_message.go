@@ -1,6 +1,8 @@
 package server
 
 import (
+	"encoding/hex"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
@@ -21,6 +23,8 @@ func kindOf(c store.Change) usherv1.ChangeKind {
 		return usherv1.ChangeKind_CHANGE_KIND_TOGGLE_SET
 	case store.CreateTenant:
 		return usherv1.ChangeKind_CHANGE_KIND_TENANT_CREATED
+	case store.ImportTenant:
+		return usherv1.ChangeKind_CHANGE_KIND_TENANT_IMPORTED
 	case store.UpdateTenant:
 		return usherv1.ChangeKind_CHANGE_KIND_TENANT_UPDATED
 	case store.DeleteTenant:
@@ -69,6 +73,11 @@ func changeMessage(c store.ChangeRecord) *usherv1.ChangeRecord {
 		}
 	case store.CreateTenant:
 		m.Catalog, m.CatalogVersion = change.Catalog.Name, change.Catalog.Version
+	case store.ImportTenant:
+		m.Catalog, m.CatalogVersion = change.Catalog.Name, change.Catalog.Version
+		m.Imported = &usherv1.Imported{
+			Sha256: hex.EncodeToString(change.FileDigest[:]), Assignments: int64(change.Assignments), Toggles: int64(change.Toggles),
+		}
 	case store.UpdateTenant:
 		m.Catalog, m.CatalogVersion = change.Catalog.Name, change.Catalog.Version
 	case store.EraseSubject:

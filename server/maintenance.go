@@ -24,7 +24,7 @@ type Retention struct {
 const maintained = 1_000
 
 // Maintain removes what need not be kept any more: assignments that ended long ago, old
-// change records, and the data of deleted tenants. It ends when there is nothing left to
+// change records, the data of deleted tenants, and imports that nobody goes on with. It ends when there is nothing left to
 // remove, and is meant to be called every few minutes, by one goroutine.
 func (s *Server) Maintain(ctx context.Context, keep Retention) error {
 	now := s.now()
@@ -32,6 +32,7 @@ func (s *Server) Maintain(ctx context.Context, keep Retention) error {
 		s.clearEnded(ctx, now, keep.Ended),
 		s.trimAll(ctx, now, keep.Changes),
 		s.purgeDeleted(ctx),
+		s.clearImports(ctx, now),
 	)
 }
 

@@ -43,6 +43,13 @@ func (s *Server) register(g *grpc.Server, desc grpc.ServiceDesc, implementation 
 	}
 	streams := make([]grpc.StreamDesc, len(desc.Streams))
 	for i, stream := range desc.Streams {
+		if stream.ClientStreams {
+			intercept := chain(s.metrics.count("bidi_stream", desc.ServiceName, stream.StreamName), interceptors)
+			info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + stream.StreamName}
+			stream.Handler = s.converse(stream.Handler, intercept, info)
+			streams[i] = stream
+			continue
+		}
 		intercept := chain(s.metrics.count("server_stream", desc.ServiceName, stream.StreamName), interceptors)
 		info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + stream.StreamName}
 		stream.Handler = answerInStream(stream.Handler, requestOf(desc.ServiceName, stream.StreamName), intercept, info)
@@ -69,6 +76,36 @@ func answerInStream(handle grpc.StreamHandler, request protoreflect.MessageType,
 		})
 		return err
 	}
+}
+
+// converse is the handler of a method with a stream of messages in both directions. It goes
+// through the same interceptors, which see no request; each message is checked when it is read.
+func (s *Server) converse(handle grpc.StreamHandler, intercept grpc.UnaryServerInterceptor, info *grpc.UnaryServerInfo) grpc.StreamHandler {
+	return func(service any, stream grpc.ServerStream) error {
+		_, err := intercept(stream.Context(), nil, info, func(context.Context, any) (any, error) {
+			return nil, handle(service, &conversation{stream, s})
+		})
+		return err
+	}
+}
+
+// conversation is a stream of which each message is checked.
+type conversation struct {
+	grpc.ServerStream
+	server *Server
+}
+
+// RecvMsg reads a message and applies the rules that are in the proto.
+func (c *conversation) RecvMsg(m any) error {
+	d := decoding{request: m}
+	if err := c.ServerStream.RecvMsg(&d); err != nil {
+		return err
+	}
+	if d.err != nil {
+		_, err := d.explain(c.Context(), nil)
+		return err
+	}
+	return c.server.validator.Validate(m.(proto.Message))
 }
 
 // requestOf is the type of the request of a method.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,9 @@ type Config struct {
 	Version string
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+	// SpoolDir is the directory where exports are kept while they are sent. Empty: that of the
+	// operating system for temporary files.
+	SpoolDir string
 }
 
 // Server is the service. It listens nowhere by itself: GRPC and HTTP return what
@@ -52,7 +56,10 @@ type Server struct {
 	draining  atomic.Bool
 	stopping  chan struct{} // closed when draining begins
 	// purged is the last deleted tenant of which nothing is left to remove; for Maintain.
-	purged store.TenantID
+	purged   store.TenantID
+	spoolDir string
+	// imports are the ids of those that somebody goes on with.
+	imports sync.Map
 }
 
 // New makes a Server and stores the built-in catalogs. It refuses if the store has one
@@ -67,6 +74,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		health:  health.NewServer(),
 
 		stopping: make(chan struct{}),
+		spoolDir: config.SpoolDir,
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)

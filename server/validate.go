@@ -43,6 +43,7 @@ var patternHelp = map[string]string{
 	`^([a-z][a-z0-9_]{0,63}:[^\p{Cc}]+)?$`:  idHelp,
 	`^group:[^\p{Cc}]+$`:                    groupHelp,
 	`^[^\p{Cc}]*$`:                          "it has no control characters",
+	`^([0-9a-f]{64})?$`:                     "it has 64 lower-case hexadecimal digits, as sha256sum prints it",
 	`^[0-9a-f]{64}$`:                        "it has 64 lower-case hexadecimal digits, as ListHeads answers it",
 }
 

@@ -102,6 +102,11 @@ func (PurgeTenant) change()      {}
 func (EraseSubject) change()     {}
 func (TrimChanges) change()      {}
 func (PutCatalog) change()       {}
+func (TakeImport) change()       {}
+func (FillImport) change()       {}
+func (FinishImport) change()     {}
+func (PurgeImport) change()      {}
+func (ImportTenant) change()     {}
 
 // ChangeRecord is the record of one change.
 type ChangeRecord struct {

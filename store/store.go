@@ -107,6 +107,15 @@ type Reader interface {
 	// themselves tell. To begin, follow Chain.Trimmed; what comes after a link before that is
 	// ErrNotFound.
 	Follow(tenant TenantID, after Link, most int) (Link, error)
+
+	// Import returns the import with that id, or ErrNotFound.
+	Import(id string) (Import, error)
+
+	// Imports yields the imports whose ids come after the given one in byte order.
+	Imports(after string) iter.Seq2[Import, error]
+
+	// ImportPiece returns a piece of the file of an import, counted from 0, or ErrNotFound.
+	ImportPiece(id string, piece uint64) ([]byte, error)
 }
 
 // Range says which records of a tenant's history to yield.

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 	"google.golang.org/grpc"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
@@ -103,7 +101,7 @@ kept elsewhere. What is wrong is printed, a line for each finding; the exit stat
 
 // verifyChanges returns all messages as one.
 func verifyChanges(ctx context.Context, conn *grpc.ClientConn, req *usherv1.VerifyChangesRequest,
-	timeout time.Duration, progress func(*usherv1.VerifyChangesResponse),
+	timeout time.Duration, progress func(string),
 ) (*usherv1.VerifyChangesResponse, error) {
 	all := &usherv1.VerifyChangesResponse{}
 	err := receive(ctx, timeout, func(ctx context.Context) (grpc.ServerStreamingClient[usherv1.VerifyChangesResponse], error) {
@@ -111,28 +109,14 @@ func verifyChanges(ctx context.Context, conn *grpc.ClientConn, req *usherv1.Veri
 	}, func(message *usherv1.VerifyChangesResponse) error {
 		all.Chains, all.Records, all.Done = message.GetChains(), message.GetRecords(), message.GetDone()
 		all.Findings = append(all.Findings, message.GetFindings()...)
-		progress(message)
+		progress(fmt.Sprintf("%s in %s", count(int(message.GetRecords()), "change"), count(int(message.GetChains()), "record")))
 		return nil
 	})
+	progress("")
 	if err == nil && !all.GetDone() {
 		err = fmt.Errorf("the server has stopped before the end: nothing is known of what it had not verified yet")
 	}
 	return all, err
-}
-
-// progressOn shows how far it is, on a line that is written again and again. For a file, it
-// shows nothing.
-func progressOn(stderr io.Writer) func(*usherv1.VerifyChangesResponse) {
-	file, isFile := stderr.(*os.File)
-	if !isFile || !term.IsTerminal(int(file.Fd())) {
-		return func(*usherv1.VerifyChangesResponse) {}
-	}
-	return func(message *usherv1.VerifyChangesResponse) {
-		fmt.Fprintf(file, "\r\x1b[K%s in %s", count(int(message.GetRecords()), "change"), count(int(message.GetChains()), "record"))
-		if message.GetDone() {
-			fmt.Fprint(file, "\r\x1b[K")
-		}
-	}
 }
 
 func writeVerified(w io.Writer, all *usherv1.VerifyChangesResponse) {

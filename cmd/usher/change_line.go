@@ -54,6 +54,9 @@ func changeText(record *usherv1.ChangeRecord) string {
 		return fmt.Sprintf("created the tenant on %s version %d", record.GetCatalog(), record.GetCatalogVersion())
 	case usherv1.ChangeKind_CHANGE_KIND_TENANT_UPDATED:
 		return fmt.Sprintf("moved the tenant to %s version %d", record.GetCatalog(), record.GetCatalogVersion())
+	case usherv1.ChangeKind_CHANGE_KIND_TENANT_IMPORTED:
+		return fmt.Sprintf("imported the tenant on %s version %d with %s and %s, from a file with SHA-256 %s", record.GetCatalog(), record.GetCatalogVersion(),
+			count(int(record.GetImported().GetAssignments()), "assignment"), count(int(record.GetImported().GetToggles()), "toggle"), record.GetImported().GetSha256())
 	case usherv1.ChangeKind_CHANGE_KIND_TENANT_DELETED:
 		return "deleted the tenant"
 	case usherv1.ChangeKind_CHANGE_KIND_PRIMARY_SET:

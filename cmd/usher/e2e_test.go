@@ -18,6 +18,8 @@ func TestEndToEnd(t *testing.T) {
 		"API":             endToEndAPI,
 		"Restart":         endToEndRestart,
 		"Kill":            endToEndKill,
+		"ImportKill":      endToEndImportKill,
+		"ImportClient":    endToEndImportKilledClient,
 		"SecondSignal":    endToEndSecondSignal,
 		"SecondServer":    endToEndSecondServer,
 		"StaleSocket":     endToEndStaleSocket,

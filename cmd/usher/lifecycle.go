@@ -34,7 +34,7 @@ func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	srv, err := server.New(ctx, server.Config{Store: st, Cache: cache, Logger: logger, Version: ownVersion()})
+	srv, err := server.New(ctx, server.Config{Store: st, Cache: cache, Logger: logger, Version: ownVersion(), SpoolDir: s.dataDir})
 	if err != nil {
 		return err
 	}

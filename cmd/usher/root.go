@@ -41,6 +41,7 @@ something went wrong. The help of each command says what its 1 means.`,
 		newGrant(), newRevoke(), newRole(), newRemove(), newApply(), newPreview(), newAssignments(),
 		newChanges(), newDiff(), newAudit(), newErase(),
 		newToggle(), newTenant(), newCatalog(),
+		newExport(), newImport(),
 		newVersion(),
 	)
 	root.InitDefaultCompletionCmd()

@@ -102,6 +102,10 @@ func (r *reader) decodeChange(tenant store.TenantID, record *storev1.ChangeRecor
 			return out, damaged("the chain of tenant %d has the creation of another", tenant)
 		}
 		out.Change = store.CreateTenant{Name: t.GetName(), Catalog: store.CatalogRef{Name: t.GetCatalog(), Version: t.GetCatalogVersion()}}
+	case *storev1.Change_TenantImport:
+		if out.Change, err = decodeTenantImport(tenant, change.TenantImport); err != nil {
+			return out, err
+		}
 	case *storev1.Change_Catalog:
 		ref := store.CatalogRef{Name: change.Catalog.GetName(), Version: change.Catalog.GetVersion()}
 		yaml, err := r.Catalog(ref)

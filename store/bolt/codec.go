@@ -98,9 +98,9 @@ func decodeInterval(value []byte) (i store.Interval, err error) {
 	return i, nil
 }
 
-// encodeTenant returns what is stored under the name of a tenant, or under its id when it
+// tenantMessage is what is stored under the name of a tenant, or under its id when it
 // has been deleted.
-func encodeTenant(t store.Tenant) ([]byte, error) {
+func tenantMessage(t store.Tenant) *storev1.Tenant {
 	m := &storev1.Tenant{
 		Id:      uint64(t.ID),
 		Catalog: t.Catalog.Name, CatalogVersion: t.Catalog.Version,
@@ -110,7 +110,7 @@ func encodeTenant(t store.Tenant) ([]byte, error) {
 	if !t.DeletedAt.IsZero() {
 		m.Name, m.DeletedAt = t.Name, t.DeletedAt.UnixNano()
 	}
-	return encode(m)
+	return m
 }
 
 func decodeTenant(key, value []byte) (store.Tenant, error) {
@@ -118,13 +118,17 @@ func decodeTenant(key, value []byte) (store.Tenant, error) {
 	if err := proto.Unmarshal(value, &m); err != nil {
 		return store.Tenant{}, damaged("a tenant can't be read: %v", err)
 	}
+	return tenantOfMessage(string(key), &m), nil
+}
+
+func tenantOfMessage(name string, m *storev1.Tenant) store.Tenant {
 	return store.Tenant{
 		ID:        store.TenantID(m.GetId()),
-		Name:      string(key),
+		Name:      name,
 		Catalog:   store.CatalogRef{Name: m.GetCatalog(), Version: m.GetCatalogVersion()},
 		CreatedAt: fromInstant(m.GetCreatedAt()),
 		Primary:   m.GetPrimary(),
-	}, nil
+	}
 }
 
 func decodeDeleted(key, value []byte) (store.Tenant, error) {

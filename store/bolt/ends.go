@@ -60,7 +60,12 @@ func (s *stage) moveEnd(key []byte, before, after *storev1.Interval) {
 	if end := before.GetExpiresAt(); end != 0 {
 		s.remove(bucketEnds, timeKey(end, key))
 	}
-	if end := after.GetExpiresAt(); end != 0 {
-		s.put(bucketEnds, timeKey(end, key), []byte(s.w.Tenant))
+	s.listEnd(key, after, s.w.Tenant)
+}
+
+// listEnd lists the end of an assignment of a tenant with that name, if it has one.
+func (s *stage) listEnd(key []byte, interval *storev1.Interval, tenant string) {
+	if end := interval.GetExpiresAt(); end != 0 {
+		s.put(bucketEnds, timeKey(end, key), []byte(tenant))
 	}
 }

@@ -32,10 +32,14 @@ const (
 	bucketRequests                      // tenant, caller, 0, request id
 	bucketRequestsByTime                // time, and the key in bucketRequests; no value
 	bucketDeleted                       // tenant
+	bucketImports                       // import id, 0
+	bucketImportTenants                 // import id, 0, name
+	bucketImportPieces                  // import id, 0, number of the piece
 	bucketCount
 
-	// A file of format 1 has those before this one.
+	// Files of older formats have those before these.
 	bucketsOfFormat1 = bucketChangesByObject
+	bucketsOfFormat2 = bucketImports
 )
 
 // The keys of the records at both ends of every bucket.
@@ -57,6 +61,7 @@ var bucketNames = [bucketCount][]byte{
 	[]byte("usher"), []byte("tenants"), []byte("heads"), []byte("assignments"),
 	[]byte("by_role"), []byte("toggles"), []byte("catalogs"), []byte("changes"),
 	[]byte("changes_by_object"), []byte("ends"), []byte("requests"), []byte("requests_by_time"), []byte("deleted"),
+	[]byte("imports"), []byte("import_tenants"), []byte("import_pieces"),
 }
 
 var bucketSeeds = func() (seeds [bucketCount]uint32) {

@@ -20,10 +20,13 @@ import (
 
 // formatVersion is the version of what is stored under which key. A file with a
 // higher one is refused, one with a lower one upgraded.
-const formatVersion = 2
+const formatVersion = 3
 
-// errFormat1 is returned by identify for a file that can be upgraded.
-var errFormat1 = errors.New("the file has format 1")
+// These are returned by identify for a file that can be upgraded.
+var (
+	errFormat1 = errors.New("the file has format 1")
+	errFormat2 = errors.New("the file has format 2")
+)
 
 // reserve is how much address space is mapped at least, if there is so much. Growing
 // beyond what is mapped makes bbolt wait for all Views, and every new View waits for that;
@@ -76,8 +79,13 @@ func (s *Store) open() error {
 		return err
 	}
 	epoch, newest, err := identify(f)
-	if err == errFormat1 {
-		if err = f.upgrade(s.options.upgradeStep); err == nil {
+	if old := err; old == errFormat1 || old == errFormat2 {
+		if old == errFormat1 {
+			err = f.upgradeFrom1(s.options.upgradeStep)
+		} else {
+			err = f.upgradeFrom2()
+		}
+		if err == nil {
 			epoch, newest, err = identify(f)
 		}
 	}
@@ -137,12 +145,15 @@ func identify(f *file) (epoch string, newest *state, err error) {
 	defer func() { _ = tx.Rollback() }()
 	defer guard(&err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	ours, old := 0, 0
+	ours, first, second := 0, 0, 0 // of them, those that formats 1 and 2 have
 	for b := range bucketCount {
 		if tx.Bucket(b.name()) != nil {
 			ours++
 			if b < bucketsOfFormat1 {
-				old++
+				first++
+			}
+			if b < bucketsOfFormat2 {
+				second++
 			}
 		}
 	}
@@ -158,8 +169,11 @@ func identify(f *file) (epoch string, newest *state, err error) {
 		return "", nil, fmt.Errorf("%w: it has format %d and this version knows format %d; start the newer version, or restore a backup that this one has made",
 			store.ErrNewerFormat, format, formatVersion)
 	}
-	if format == 1 && old == int(bucketsOfFormat1) {
+	if format == 1 && first == int(bucketsOfFormat1) {
 		return "", nil, errFormat1
+	}
+	if format == 2 && second == int(bucketsOfFormat2) {
+		return "", nil, errFormat2
 	}
 	if format < formatVersion || ours < int(bucketCount) {
 		return "", nil, damaged("it has format %d and %d of %d buckets", format, ours, bucketCount)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	storev1 "github.com/usher-pdp/usher/gen/usher/store/v1"
 	"github.com/usher-pdp/usher/store"
 )
@@ -109,6 +111,14 @@ func (s *stage) put(b bucket, key, value []byte) {
 
 func (s *stage) remove(b bucket, key []byte) { s.put(b, key, nil) }
 
+func (s *stage) putMessage(b bucket, key []byte, m proto.Message) error {
+	value, err := encode(m)
+	if err == nil {
+		s.put(b, key, value)
+	}
+	return err
+}
+
 // get returns what is stored under a key, this write's own changes included.
 func (s *stage) get(b bucket, key []byte) ([]byte, bool, error) {
 	if value, changed := s.records[b][string(key)]; changed {
@@ -141,6 +151,14 @@ func (s *stage) apply(change store.Change) error {
 		return s.eraseSubject(c)
 	case store.TrimChanges:
 		return s.trimChanges(c)
+	case store.TakeImport:
+		return s.takeImport(c)
+	case store.FillImport:
+		return s.fillImport(c)
+	case store.FinishImport:
+		return s.finishImport(c)
+	case store.PurgeImport:
+		return s.purgeImport(c)
 	}
 	return fmt.Errorf("can't store a change of type %T", change)
 }
@@ -284,6 +302,10 @@ func (s *stage) touch(tenant store.TenantID, subject string) {
 		t.Name = ""
 	}
 	s.touched = append(s.touched, t)
+}
+
+func (s *stage) touchTenant(t store.Tenant) {
+	s.touched = append(s.touched, store.Touched{Tenant: t.ID, Name: t.Name})
 }
 
 // record appends a change record to the chain of a tenant.

@@ -17,20 +17,26 @@ func (s *stage) createTenant(c store.CreateTenant) error {
 	if err := checkName("tenant name", c.Name); err != nil {
 		return err
 	}
+	id, err := s.nextTenant()
+	if err != nil {
+		return err
+	}
+	s.created = true
+	s.tenant = store.Tenant{ID: id, Name: c.Name, Catalog: c.Catalog, CreatedAt: fromInstant(s.now)}
+	return s.recordTenant("", &storev1.Change{Change: &storev1.Change_Tenant{
+		Tenant: &storev1.TenantChange{Id: uint64(id), Name: c.Name, Catalog: c.Catalog.Name, CatalogVersion: c.Catalog.Version},
+	}})
+}
+
+// nextTenant returns the id of a new tenant.
+func (s *stage) nextTenant() (store.TenantID, error) {
 	stored, _, err := s.get(bucketMeta, metaNextTenant)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	id, err := decodeNumber(stored)
-	if err != nil {
-		return err
-	}
 	s.put(bucketMeta, metaNextTenant, encodeNumber(id+1))
-	s.created = true
-	s.tenant = store.Tenant{ID: store.TenantID(id), Name: c.Name, Catalog: c.Catalog, CreatedAt: fromInstant(s.now)}
-	return s.recordTenant("", &storev1.Change{Change: &storev1.Change_Tenant{
-		Tenant: &storev1.TenantChange{Id: id, Name: c.Name, Catalog: c.Catalog.Name, CatalogVersion: c.Catalog.Version},
-	}})
+	return store.TenantID(id), err
 }
 
 func (s *stage) updateTenant(c store.UpdateTenant) error {
@@ -62,13 +68,16 @@ func (s *stage) setPrimary(c store.SetPrimary) error {
 
 // recordTenant writes the tenant as it has become, and a record of what has changed.
 func (s *stage) recordTenant(subject string, c *storev1.Change) error {
-	value, err := encodeTenant(s.tenant)
-	if err != nil {
+	if err := s.putTenant(s.tenant); err != nil {
 		return err
 	}
-	s.put(bucketTenants, []byte(s.tenant.Name), value)
-	s.touch(s.tenant.ID, "")
 	return s.record(s.tenant.ID, subject, c)
+}
+
+// putTenant writes a tenant under its name.
+func (s *stage) putTenant(t store.Tenant) error {
+	s.touchTenant(t)
+	return s.putMessage(bucketTenants, []byte(t.Name), tenantMessage(t))
 }
 
 func (s *stage) deleteTenant(c store.DeleteTenant) error {
@@ -76,15 +85,18 @@ func (s *stage) deleteTenant(c store.DeleteTenant) error {
 		return err
 	}
 	deleted := s.tenant
+	s.tenant, s.created = store.Tenant{}, false
+	return s.delete(deleted)
+}
+
+// delete moves a tenant to those that have been deleted.
+func (s *stage) delete(deleted store.Tenant) error {
 	deleted.Primary, deleted.DeletedAt = "", fromInstant(s.now)
-	value, err := encodeTenant(deleted)
-	if err != nil {
+	s.remove(bucketTenants, []byte(deleted.Name))
+	if err := s.putMessage(bucketDeleted, tenantKey(deleted.ID), tenantMessage(deleted)); err != nil {
 		return err
 	}
-	s.tenant, s.created = store.Tenant{}, false
-	s.remove(bucketTenants, []byte(deleted.Name))
-	s.put(bucketDeleted, tenantKey(deleted.ID), value)
-	s.touch(deleted.ID, "")
+	s.touchTenant(deleted)
 	return s.record(deleted.ID, "", &storev1.Change{Change: &storev1.Change_TenantDeletion{TenantDeletion: &storev1.TenantDeletion{}}})
 }
 
@@ -104,41 +116,54 @@ func (s *stage) purgeTenant(c store.PurgeTenant) error {
 	if err := s.deleted(c.Tenant); err != nil {
 		return err
 	}
-	left := c.Most
-	purge := func(b bucket, also func(key, value []byte) error) error {
-		if left <= 0 {
-			return nil
-		}
-		prefix := tenantKey(c.Tenant)
-		var broken error
-		err := s.r.scan(b, prefix, prefix, func(key, value []byte) bool {
-			s.remove(b, key)
-			broken = also(key, value)
-			left--
-			return broken == nil && left > 0
-		})
-		if err == nil {
-			err = broken
-		}
-		return err
+	p := purge{stage: s, left: c.Most}
+	return p.tenant(c.Tenant)
+}
+
+// purge removes records, as many as are left.
+type purge struct {
+	*stage
+	left int
+}
+
+// records removes records that begin with prefix, after also has been called with each.
+func (p *purge) records(b bucket, prefix []byte, also func(key, value []byte) error) error {
+	if p.left <= 0 {
+		return nil
 	}
-	err := purge(bucketAssignments, func(key, value []byte) error {
+	var broken error
+	err := p.r.scan(b, prefix, prefix, func(key, value []byte) bool {
+		p.remove(b, key)
+		broken = also(key, value)
+		p.left--
+		return broken == nil && p.left > 0
+	})
+	if err == nil {
+		err = broken
+	}
+	return err
+}
+
+// tenant removes what is stored of a tenant, but for its change record.
+func (p *purge) tenant(id store.TenantID) error {
+	prefix := tenantKey(id)
+	err := p.records(bucketAssignments, prefix, func(key, value []byte) error {
 		a, err := decodeAssignment(key, value)
 		if err != nil {
 			return err
 		}
-		s.remove(bucketByRole, byRoleKey(c.Tenant, a.AssignmentKey))
+		p.remove(bucketByRole, byRoleKey(id, a.AssignmentKey))
 		interval, err := toInterval(a.Interval)
-		s.moveEnd(key, interval, nil)
+		p.moveEnd(key, interval, nil)
 		return err
 	})
 	if err == nil {
-		err = purge(bucketToggles, func([]byte, []byte) error { return nil })
+		err = p.records(bucketToggles, prefix, func([]byte, []byte) error { return nil })
 	}
 	if err == nil {
-		err = purge(bucketRequests, func(key, value []byte) error {
+		err = p.records(bucketRequests, prefix, func(key, value []byte) error {
 			request, err := decodeRequest(value)
-			s.remove(bucketRequestsByTime, timeKey(request.GetTime(), key))
+			p.remove(bucketRequestsByTime, timeKey(request.GetTime(), key))
 			return err
 		})
 	}

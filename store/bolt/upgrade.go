@@ -11,21 +11,39 @@ import (
 // upgradeStep is how many records are looked at in one transaction of an upgrade.
 const upgradeStep = 10_000
 
-// upgrade makes a file of format 1 one of format 2: it adds the buckets that are new, and
-// lists in them what there is. If it does not get to the end, the file has format 1 as before,
-// also for the version that made it, and the next upgrade begins anew.
-func (f *file) upgrade(step int) error {
-	names := make(map[store.TenantID]string)
-	err := f.update(func(r *reader) error {
-		for b := bucketsOfFormat1; b < bucketCount; b++ {
-			if r.tx.Bucket(b.name()) != nil {
-				if err := r.tx.DeleteBucket(b.name()); err != nil {
-					return err
-				}
-			}
-			if err := createBucket(r.tx, b); err != nil {
+// upgradeFrom2 adds to a file of format 2 the buckets that are new, which are empty.
+func (f *file) upgradeFrom2() error {
+	return f.update(func(r *reader) error {
+		if err := r.addBuckets(bucketsOfFormat2); err != nil {
+			return err
+		}
+		return put(r.bucket(bucketMeta), bucketMeta, metaFormat, encodeNumber(formatVersion))
+	})
+}
+
+// addBuckets makes the buckets from one on, empty.
+func (r *reader) addBuckets(first bucket) error {
+	for b := first; b < bucketCount; b++ {
+		if r.tx.Bucket(b.name()) != nil {
+			if err := r.tx.DeleteBucket(b.name()); err != nil {
 				return err
 			}
+		}
+		if err := createBucket(r.tx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// upgradeFrom1 makes a file of format 1 one of this format: it adds the buckets that are new, and
+// lists in them what there is. If it does not get to the end, the file has format 1 as before,
+// also for the version that made it, and the next upgrade begins anew.
+func (f *file) upgradeFrom1(step int) error {
+	names := make(map[store.TenantID]string)
+	err := f.update(func(r *reader) error {
+		if err := r.addBuckets(bucketsOfFormat1); err != nil {
+			return err
 		}
 		for t, err := range r.Tenants("") {
 			if err != nil {
@@ -68,7 +86,7 @@ func (f *file) upgrade(step int) error {
 		if err := r.placeHeads(); err != nil {
 			return err
 		}
-		return put(r.bucket(bucketMeta), bucketMeta, metaFormat, encodeNumber(2))
+		return put(r.bucket(bucketMeta), bucketMeta, metaFormat, encodeNumber(formatVersion))
 	})
 }
 

@@ -184,3 +184,33 @@ func TestUpgradeStops(t *testing.T) {
 		t.Errorf("without the newest change: error is %v", err)
 	}
 }
+
+// TestUpgradeFrom2 opens a file without what format 3 has added. All else is as it was.
+func TestUpgradeFrom2(t *testing.T) {
+	path := sample(t, source(t))
+	s := open(t, path, Options{})
+	want, _ := dump(s)
+	s.Close()
+	edit(t, path, func(tx *bbolt.Tx) error {
+		for b := bucketsOfFormat2; b < bucketCount; b++ {
+			if err := tx.DeleteBucket(b.name()); err != nil {
+				return err
+			}
+		}
+		return put(tx.Bucket(bucketMeta.name()), bucketMeta, metaFormat, encodeNumber(2))
+	})
+	s = open(t, path, Options{})
+	if got, errs := dump(s); !reflect.DeepEqual(got, want) {
+		t.Errorf("upgraded, it says something else: %v", errors.Join(errs...))
+	}
+	commit(t, s, "", store.TakeImport{ID: "i", Piece: []byte("piece")})
+	s.Close()
+	s = open(t, path, Options{})
+	err := s.View(ctx, func(r store.Reader) error {
+		_, err := r.ImportPiece("i", 0)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

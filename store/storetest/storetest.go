@@ -57,6 +57,8 @@ func Run(t *testing.T, open Open) {
 		{"RequestIDsAtOnce", testRequestIDsAtOnce},
 		{"Erase", testErase},
 		{"Trim", testTrim},
+		{"Import", testImport},
+		{"ImportPurged", testImportPurged},
 		{"Observer", testObserver},
 		{"ReadYourWrites", testReadYourWrites},
 		{"Snapshot", testSnapshot},

@@ -229,6 +229,8 @@ const (
 	ChangeKind_CHANGE_KIND_SUBJECT_ERASED ChangeKind = 9
 	// Old changes are not kept any more.
 	ChangeKind_CHANGE_KIND_RECORD_TRIMMED ChangeKind = 10
+	// The tenant was imported. Its record begins with it.
+	ChangeKind_CHANGE_KIND_TENANT_IMPORTED ChangeKind = 11
 )
 
 // Enum value maps for ChangeKind.
@@ -245,6 +247,7 @@ var (
 		8:  "CHANGE_KIND_PRIMARY_SET",
 		9:  "CHANGE_KIND_SUBJECT_ERASED",
 		10: "CHANGE_KIND_RECORD_TRIMMED",
+		11: "CHANGE_KIND_TENANT_IMPORTED",
 	}
 	ChangeKind_value = map[string]int32{
 		"CHANGE_KIND_UNSPECIFIED":        0,
@@ -258,6 +261,7 @@ var (
 		"CHANGE_KIND_PRIMARY_SET":        8,
 		"CHANGE_KIND_SUBJECT_ERASED":     9,
 		"CHANGE_KIND_RECORD_TRIMMED":     10,
+		"CHANGE_KIND_TENANT_IMPORTED":    11,
 	}
 )
 
@@ -3966,7 +3970,9 @@ type ChangeRecord struct {
 	// Of a tenant: the version of its catalog then.
 	CatalogVersion uint32 `protobuf:"varint,14,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
 	// Of an erasure or trimming: how many records it was about.
-	RecordCount   uint64 `protobuf:"varint,15,opt,name=record_count,json=recordCount,proto3" json:"record_count,omitempty"`
+	RecordCount uint64 `protobuf:"varint,15,opt,name=record_count,json=recordCount,proto3" json:"record_count,omitempty"`
+	// Of an import: what it was.
+	Imported      *Imported `protobuf:"bytes,16,opt,name=imported,proto3" json:"imported,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4117,6 +4123,13 @@ func (x *ChangeRecord) GetRecordCount() uint64 {
 	return 0
 }
 
+func (x *ChangeRecord) GetImported() *Imported {
+	if x != nil {
+		return x.Imported
+	}
+	return nil
+}
+
 type isChangeRecord_By interface {
 	isChangeRecord_By()
 }
@@ -4135,6 +4148,70 @@ func (*ChangeRecord_Actor) isChangeRecord_By() {}
 
 func (*ChangeRecord_Operator) isChangeRecord_By() {}
 
+// Imported is what a tenant was imported from.
+type Imported struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SHA-256 of the file, in hexadecimal digits.
+	Sha256 string `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// How many assignments the tenant came with.
+	Assignments int64 `protobuf:"varint,2,opt,name=assignments,proto3" json:"assignments,omitempty"`
+	// How many toggles that are set it came with.
+	Toggles       int64 `protobuf:"varint,3,opt,name=toggles,proto3" json:"toggles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Imported) Reset() {
+	*x = Imported{}
+	mi := &file_usher_v1_admin_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Imported) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Imported) ProtoMessage() {}
+
+func (x *Imported) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_admin_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Imported.ProtoReflect.Descriptor instead.
+func (*Imported) Descriptor() ([]byte, []int) {
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Imported) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *Imported) GetAssignments() int64 {
+	if x != nil {
+		return x.Assignments
+	}
+	return 0
+}
+
+func (x *Imported) GetToggles() int64 {
+	if x != nil {
+		return x.Toggles
+	}
+	return 0
+}
+
 // Interval is when an assignment is in force.
 type Interval struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4148,7 +4225,7 @@ type Interval struct {
 
 func (x *Interval) Reset() {
 	*x = Interval{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[37]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4160,7 +4237,7 @@ func (x *Interval) String() string {
 func (*Interval) ProtoMessage() {}
 
 func (x *Interval) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[37]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4173,7 +4250,7 @@ func (x *Interval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interval.ProtoReflect.Descriptor instead.
 func (*Interval) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{37}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Interval) GetStartsAt() *timestamppb.Timestamp {
@@ -4204,7 +4281,7 @@ type WatchChangesRequest struct {
 
 func (x *WatchChangesRequest) Reset() {
 	*x = WatchChangesRequest{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[38]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4216,7 +4293,7 @@ func (x *WatchChangesRequest) String() string {
 func (*WatchChangesRequest) ProtoMessage() {}
 
 func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[38]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4229,7 +4306,7 @@ func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesRequest.ProtoReflect.Descriptor instead.
 func (*WatchChangesRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{38}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WatchChangesRequest) GetTenant() string {
@@ -4261,7 +4338,7 @@ type WatchChangesResponse struct {
 
 func (x *WatchChangesResponse) Reset() {
 	*x = WatchChangesResponse{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[39]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4273,7 +4350,7 @@ func (x *WatchChangesResponse) String() string {
 func (*WatchChangesResponse) ProtoMessage() {}
 
 func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[39]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4286,7 +4363,7 @@ func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesResponse.ProtoReflect.Descriptor instead.
 func (*WatchChangesResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{39}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WatchChangesResponse) GetChanges() []*ChangeRecord {
@@ -4336,7 +4413,7 @@ type ListAssignmentsRequest struct {
 
 func (x *ListAssignmentsRequest) Reset() {
 	*x = ListAssignmentsRequest{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[40]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4348,7 +4425,7 @@ func (x *ListAssignmentsRequest) String() string {
 func (*ListAssignmentsRequest) ProtoMessage() {}
 
 func (x *ListAssignmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[40]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4361,7 +4438,7 @@ func (x *ListAssignmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssignmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAssignmentsRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{40}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListAssignmentsRequest) GetTenant() string {
@@ -4443,7 +4520,7 @@ type ListAssignmentsResponse struct {
 
 func (x *ListAssignmentsResponse) Reset() {
 	*x = ListAssignmentsResponse{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[41]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4455,7 +4532,7 @@ func (x *ListAssignmentsResponse) String() string {
 func (*ListAssignmentsResponse) ProtoMessage() {}
 
 func (x *ListAssignmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[41]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4468,7 +4545,7 @@ func (x *ListAssignmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAssignmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAssignmentsResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{41}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListAssignmentsResponse) GetAssignments() []*Assignment {
@@ -4508,7 +4585,7 @@ type ListTogglesRequest struct {
 
 func (x *ListTogglesRequest) Reset() {
 	*x = ListTogglesRequest{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[42]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4520,7 +4597,7 @@ func (x *ListTogglesRequest) String() string {
 func (*ListTogglesRequest) ProtoMessage() {}
 
 func (x *ListTogglesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[42]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4533,7 +4610,7 @@ func (x *ListTogglesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTogglesRequest.ProtoReflect.Descriptor instead.
 func (*ListTogglesRequest) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{42}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListTogglesRequest) GetTenant() string {
@@ -4563,7 +4640,7 @@ type ListTogglesResponse struct {
 
 func (x *ListTogglesResponse) Reset() {
 	*x = ListTogglesResponse{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[43]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4575,7 +4652,7 @@ func (x *ListTogglesResponse) String() string {
 func (*ListTogglesResponse) ProtoMessage() {}
 
 func (x *ListTogglesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[43]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4588,7 +4665,7 @@ func (x *ListTogglesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTogglesResponse.ProtoReflect.Descriptor instead.
 func (*ListTogglesResponse) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{43}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListTogglesResponse) GetToggles() []*Toggle {
@@ -4626,7 +4703,7 @@ type Toggle struct {
 
 func (x *Toggle) Reset() {
 	*x = Toggle{}
-	mi := &file_usher_v1_admin_service_proto_msgTypes[44]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4638,7 +4715,7 @@ func (x *Toggle) String() string {
 func (*Toggle) ProtoMessage() {}
 
 func (x *Toggle) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_v1_admin_service_proto_msgTypes[44]
+	mi := &file_usher_v1_admin_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4651,7 +4728,7 @@ func (x *Toggle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Toggle.ProtoReflect.Descriptor instead.
 func (*Toggle) Descriptor() ([]byte, []int) {
-	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{44}
+	return file_usher_v1_admin_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Toggle) GetName() string {
@@ -5005,7 +5082,7 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\achanges\x18\x01 \x03(\v2\x16.usher.v1.ChangeRecordR\achanges\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12.\n" +
 	"\x13previous_page_token\x18\x03 \x01(\tR\x11previousPageToken\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\tR\brevision\"\xee\x04\n" +
+	"\brevision\x18\x04 \x01(\tR\brevision\"\x9e\x05\n" +
 	"\fChangeRecord\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\rR\bposition\x12.\n" +
@@ -5024,8 +5101,13 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\fstate_before\x18\f \x01(\x0e2\x15.usher.v1.ToggleStateR\vstateBefore\x12\x18\n" +
 	"\acatalog\x18\r \x01(\tR\acatalog\x12'\n" +
 	"\x0fcatalog_version\x18\x0e \x01(\rR\x0ecatalogVersion\x12!\n" +
-	"\frecord_count\x18\x0f \x01(\x04R\vrecordCountB\x04\n" +
-	"\x02by\"~\n" +
+	"\frecord_count\x18\x0f \x01(\x04R\vrecordCount\x12.\n" +
+	"\bimported\x18\x10 \x01(\v2\x12.usher.v1.ImportedR\bimportedB\x04\n" +
+	"\x02by\"^\n" +
+	"\bImported\x12\x16\n" +
+	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12 \n" +
+	"\vassignments\x18\x02 \x01(\x03R\vassignments\x12\x18\n" +
+	"\atoggles\x18\x03 \x01(\x03R\atoggles\"~\n" +
 	"\bInterval\x127\n" +
 	"\tstarts_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bstartsAt\x129\n" +
 	"\n" +
@@ -5088,7 +5170,7 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\x1fREMEDY_KIND_GRANT_ANOTHER_FIRST\x10\x04\x12\x1f\n" +
 	"\x1bREMEDY_KIND_SUPPORT_REQUEST\x10\x05\x12\x1c\n" +
 	"\x18REMEDY_KIND_INVITE_AGAIN\x10\x06\x12\x14\n" +
-	"\x10REMEDY_KIND_NONE\x10\a*\xea\x02\n" +
+	"\x10REMEDY_KIND_NONE\x10\a*\x8b\x03\n" +
 	"\n" +
 	"ChangeKind\x12\x1b\n" +
 	"\x17CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1e\n" +
@@ -5102,7 +5184,8 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\x17CHANGE_KIND_PRIMARY_SET\x10\b\x12\x1e\n" +
 	"\x1aCHANGE_KIND_SUBJECT_ERASED\x10\t\x12\x1e\n" +
 	"\x1aCHANGE_KIND_RECORD_TRIMMED\x10\n" +
-	"2\xf8\a\n" +
+	"\x12\x1f\n" +
+	"\x1bCHANGE_KIND_TENANT_IMPORTED\x10\v2\xf8\a\n" +
 	"\fAdminService\x128\n" +
 	"\x05Grant\x12\x16.usher.v1.GrantRequest\x1a\x17.usher.v1.GrantResponse\x12;\n" +
 	"\x06Revoke\x12\x17.usher.v1.RevokeRequest\x1a\x18.usher.v1.RevokeResponse\x12D\n" +
@@ -5133,7 +5216,7 @@ func file_usher_v1_admin_service_proto_rawDescGZIP() []byte {
 }
 
 var file_usher_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_usher_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_usher_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_usher_v1_admin_service_proto_goTypes = []any{
 	(Outcome)(0),                            // 0: usher.v1.Outcome
 	(WarningCode)(0),                        // 1: usher.v1.WarningCode
@@ -5176,51 +5259,52 @@ var file_usher_v1_admin_service_proto_goTypes = []any{
 	(*ListChangesRequest)(nil),              // 38: usher.v1.ListChangesRequest
 	(*ListChangesResponse)(nil),             // 39: usher.v1.ListChangesResponse
 	(*ChangeRecord)(nil),                    // 40: usher.v1.ChangeRecord
-	(*Interval)(nil),                        // 41: usher.v1.Interval
-	(*WatchChangesRequest)(nil),             // 42: usher.v1.WatchChangesRequest
-	(*WatchChangesResponse)(nil),            // 43: usher.v1.WatchChangesResponse
-	(*ListAssignmentsRequest)(nil),          // 44: usher.v1.ListAssignmentsRequest
-	(*ListAssignmentsResponse)(nil),         // 45: usher.v1.ListAssignmentsResponse
-	(*ListTogglesRequest)(nil),              // 46: usher.v1.ListTogglesRequest
-	(*ListTogglesResponse)(nil),             // 47: usher.v1.ListTogglesResponse
-	(*Toggle)(nil),                          // 48: usher.v1.Toggle
-	nil,                                     // 49: usher.v1.Warning.TextsEntry
-	nil,                                     // 50: usher.v1.Remedy.TextsEntry
-	nil,                                     // 51: usher.v1.Toggle.TitlesEntry
-	(*timestamppb.Timestamp)(nil),           // 52: google.protobuf.Timestamp
-	(*Assignment)(nil),                      // 53: usher.v1.Assignment
-	(ToggleState)(0),                        // 54: usher.v1.ToggleState
-	(AssignmentState)(0),                    // 55: usher.v1.AssignmentState
+	(*Imported)(nil),                        // 41: usher.v1.Imported
+	(*Interval)(nil),                        // 42: usher.v1.Interval
+	(*WatchChangesRequest)(nil),             // 43: usher.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),            // 44: usher.v1.WatchChangesResponse
+	(*ListAssignmentsRequest)(nil),          // 45: usher.v1.ListAssignmentsRequest
+	(*ListAssignmentsResponse)(nil),         // 46: usher.v1.ListAssignmentsResponse
+	(*ListTogglesRequest)(nil),              // 47: usher.v1.ListTogglesRequest
+	(*ListTogglesResponse)(nil),             // 48: usher.v1.ListTogglesResponse
+	(*Toggle)(nil),                          // 49: usher.v1.Toggle
+	nil,                                     // 50: usher.v1.Warning.TextsEntry
+	nil,                                     // 51: usher.v1.Remedy.TextsEntry
+	nil,                                     // 52: usher.v1.Toggle.TitlesEntry
+	(*timestamppb.Timestamp)(nil),           // 53: google.protobuf.Timestamp
+	(*Assignment)(nil),                      // 54: usher.v1.Assignment
+	(ToggleState)(0),                        // 55: usher.v1.ToggleState
+	(AssignmentState)(0),                    // 56: usher.v1.AssignmentState
 }
 var file_usher_v1_admin_service_proto_depIdxs = []int32{
 	1,   // 0: usher.v1.Warning.code:type_name -> usher.v1.WarningCode
-	49,  // 1: usher.v1.Warning.texts:type_name -> usher.v1.Warning.TextsEntry
+	50,  // 1: usher.v1.Warning.texts:type_name -> usher.v1.Warning.TextsEntry
 	2,   // 2: usher.v1.Remedy.kind:type_name -> usher.v1.RemedyKind
-	50,  // 3: usher.v1.Remedy.texts:type_name -> usher.v1.Remedy.TextsEntry
-	52,  // 4: usher.v1.AsOf.time:type_name -> google.protobuf.Timestamp
-	52,  // 5: usher.v1.GrantRequest.starts_at:type_name -> google.protobuf.Timestamp
-	52,  // 6: usher.v1.GrantRequest.expires_at:type_name -> google.protobuf.Timestamp
+	51,  // 3: usher.v1.Remedy.texts:type_name -> usher.v1.Remedy.TextsEntry
+	53,  // 4: usher.v1.AsOf.time:type_name -> google.protobuf.Timestamp
+	53,  // 5: usher.v1.GrantRequest.starts_at:type_name -> google.protobuf.Timestamp
+	53,  // 6: usher.v1.GrantRequest.expires_at:type_name -> google.protobuf.Timestamp
 	4,   // 7: usher.v1.GrantRequest.actor:type_name -> usher.v1.Actor
 	5,   // 8: usher.v1.GrantRequest.operator:type_name -> usher.v1.Operator
 	0,   // 9: usher.v1.GrantResponse.outcome:type_name -> usher.v1.Outcome
-	53,  // 10: usher.v1.GrantResponse.assignment:type_name -> usher.v1.Assignment
+	54,  // 10: usher.v1.GrantResponse.assignment:type_name -> usher.v1.Assignment
 	6,   // 11: usher.v1.GrantResponse.warnings:type_name -> usher.v1.Warning
 	4,   // 12: usher.v1.RevokeRequest.actor:type_name -> usher.v1.Actor
 	5,   // 13: usher.v1.RevokeRequest.operator:type_name -> usher.v1.Operator
 	0,   // 14: usher.v1.RevokeResponse.outcome:type_name -> usher.v1.Outcome
-	53,  // 15: usher.v1.RevokeResponse.remaining:type_name -> usher.v1.Assignment
+	54,  // 15: usher.v1.RevokeResponse.remaining:type_name -> usher.v1.Assignment
 	6,   // 16: usher.v1.RevokeResponse.warnings:type_name -> usher.v1.Warning
-	54,  // 17: usher.v1.SetToggleRequest.state:type_name -> usher.v1.ToggleState
+	55,  // 17: usher.v1.SetToggleRequest.state:type_name -> usher.v1.ToggleState
 	4,   // 18: usher.v1.SetToggleRequest.actor:type_name -> usher.v1.Actor
 	5,   // 19: usher.v1.SetToggleRequest.operator:type_name -> usher.v1.Operator
 	0,   // 20: usher.v1.SetToggleResponse.outcome:type_name -> usher.v1.Outcome
 	6,   // 21: usher.v1.SetToggleResponse.warnings:type_name -> usher.v1.Warning
-	52,  // 22: usher.v1.ChangeRoleRequest.starts_at:type_name -> google.protobuf.Timestamp
-	52,  // 23: usher.v1.ChangeRoleRequest.expires_at:type_name -> google.protobuf.Timestamp
+	53,  // 22: usher.v1.ChangeRoleRequest.starts_at:type_name -> google.protobuf.Timestamp
+	53,  // 23: usher.v1.ChangeRoleRequest.expires_at:type_name -> google.protobuf.Timestamp
 	4,   // 24: usher.v1.ChangeRoleRequest.actor:type_name -> usher.v1.Actor
 	5,   // 25: usher.v1.ChangeRoleRequest.operator:type_name -> usher.v1.Operator
 	0,   // 26: usher.v1.ChangeRoleResponse.outcome:type_name -> usher.v1.Outcome
-	53,  // 27: usher.v1.ChangeRoleResponse.assignments:type_name -> usher.v1.Assignment
+	54,  // 27: usher.v1.ChangeRoleResponse.assignments:type_name -> usher.v1.Assignment
 	6,   // 28: usher.v1.ChangeRoleResponse.warnings:type_name -> usher.v1.Warning
 	4,   // 29: usher.v1.RemoveSubjectRequest.actor:type_name -> usher.v1.Actor
 	5,   // 30: usher.v1.RemoveSubjectRequest.operator:type_name -> usher.v1.Operator
@@ -5231,11 +5315,11 @@ var file_usher_v1_admin_service_proto_depIdxs = []int32{
 	22,  // 35: usher.v1.Act.change_role:type_name -> usher.v1.ChangeRoleAct
 	23,  // 36: usher.v1.Act.remove_subject:type_name -> usher.v1.RemoveSubjectAct
 	24,  // 37: usher.v1.Act.set_toggle:type_name -> usher.v1.SetToggleAct
-	52,  // 38: usher.v1.GrantAct.starts_at:type_name -> google.protobuf.Timestamp
-	52,  // 39: usher.v1.GrantAct.expires_at:type_name -> google.protobuf.Timestamp
-	52,  // 40: usher.v1.ChangeRoleAct.starts_at:type_name -> google.protobuf.Timestamp
-	52,  // 41: usher.v1.ChangeRoleAct.expires_at:type_name -> google.protobuf.Timestamp
-	54,  // 42: usher.v1.SetToggleAct.state:type_name -> usher.v1.ToggleState
+	53,  // 38: usher.v1.GrantAct.starts_at:type_name -> google.protobuf.Timestamp
+	53,  // 39: usher.v1.GrantAct.expires_at:type_name -> google.protobuf.Timestamp
+	53,  // 40: usher.v1.ChangeRoleAct.starts_at:type_name -> google.protobuf.Timestamp
+	53,  // 41: usher.v1.ChangeRoleAct.expires_at:type_name -> google.protobuf.Timestamp
+	55,  // 42: usher.v1.SetToggleAct.state:type_name -> usher.v1.ToggleState
 	19,  // 43: usher.v1.BatchWriteRequest.acts:type_name -> usher.v1.Act
 	4,   // 44: usher.v1.BatchWriteRequest.actor:type_name -> usher.v1.Actor
 	5,   // 45: usher.v1.BatchWriteRequest.operator:type_name -> usher.v1.Operator
@@ -5251,7 +5335,7 @@ var file_usher_v1_admin_service_proto_depIdxs = []int32{
 	6,   // 55: usher.v1.PreviewChangeResponse.warnings:type_name -> usher.v1.Warning
 	31,  // 56: usher.v1.SubjectEffect.gained:type_name -> usher.v1.Reach
 	31,  // 57: usher.v1.SubjectEffect.lost:type_name -> usher.v1.Reach
-	53,  // 58: usher.v1.Conflict.assignment:type_name -> usher.v1.Assignment
+	54,  // 58: usher.v1.Conflict.assignment:type_name -> usher.v1.Assignment
 	4,   // 59: usher.v1.SetPrimaryAdministratorRequest.actor:type_name -> usher.v1.Actor
 	5,   // 60: usher.v1.SetPrimaryAdministratorRequest.operator:type_name -> usher.v1.Operator
 	0,   // 61: usher.v1.SetPrimaryAdministratorResponse.outcome:type_name -> usher.v1.Outcome
@@ -5260,60 +5344,61 @@ var file_usher_v1_admin_service_proto_depIdxs = []int32{
 	37,  // 64: usher.v1.ListRolesResponse.roles:type_name -> usher.v1.RoleInfo
 	7,   // 65: usher.v1.RoleInfo.remedy:type_name -> usher.v1.Remedy
 	3,   // 66: usher.v1.ListChangesRequest.kinds:type_name -> usher.v1.ChangeKind
-	52,  // 67: usher.v1.ListChangesRequest.since:type_name -> google.protobuf.Timestamp
-	52,  // 68: usher.v1.ListChangesRequest.until:type_name -> google.protobuf.Timestamp
+	53,  // 67: usher.v1.ListChangesRequest.since:type_name -> google.protobuf.Timestamp
+	53,  // 68: usher.v1.ListChangesRequest.until:type_name -> google.protobuf.Timestamp
 	40,  // 69: usher.v1.ListChangesResponse.changes:type_name -> usher.v1.ChangeRecord
-	52,  // 70: usher.v1.ChangeRecord.time:type_name -> google.protobuf.Timestamp
+	53,  // 70: usher.v1.ChangeRecord.time:type_name -> google.protobuf.Timestamp
 	3,   // 71: usher.v1.ChangeRecord.kind:type_name -> usher.v1.ChangeKind
 	4,   // 72: usher.v1.ChangeRecord.actor:type_name -> usher.v1.Actor
 	5,   // 73: usher.v1.ChangeRecord.operator:type_name -> usher.v1.Operator
-	53,  // 74: usher.v1.ChangeRecord.assignment:type_name -> usher.v1.Assignment
-	41,  // 75: usher.v1.ChangeRecord.before:type_name -> usher.v1.Interval
-	54,  // 76: usher.v1.ChangeRecord.state:type_name -> usher.v1.ToggleState
-	54,  // 77: usher.v1.ChangeRecord.state_before:type_name -> usher.v1.ToggleState
-	52,  // 78: usher.v1.Interval.starts_at:type_name -> google.protobuf.Timestamp
-	52,  // 79: usher.v1.Interval.expires_at:type_name -> google.protobuf.Timestamp
-	40,  // 80: usher.v1.WatchChangesResponse.changes:type_name -> usher.v1.ChangeRecord
-	55,  // 81: usher.v1.ListAssignmentsRequest.state:type_name -> usher.v1.AssignmentState
-	52,  // 82: usher.v1.ListAssignmentsRequest.ends_before:type_name -> google.protobuf.Timestamp
-	8,   // 83: usher.v1.ListAssignmentsRequest.as_of:type_name -> usher.v1.AsOf
-	53,  // 84: usher.v1.ListAssignmentsResponse.assignments:type_name -> usher.v1.Assignment
-	8,   // 85: usher.v1.ListTogglesRequest.as_of:type_name -> usher.v1.AsOf
-	48,  // 86: usher.v1.ListTogglesResponse.toggles:type_name -> usher.v1.Toggle
-	54,  // 87: usher.v1.Toggle.state:type_name -> usher.v1.ToggleState
-	54,  // 88: usher.v1.Toggle.initial_state:type_name -> usher.v1.ToggleState
-	51,  // 89: usher.v1.Toggle.titles:type_name -> usher.v1.Toggle.TitlesEntry
-	9,   // 90: usher.v1.AdminService.Grant:input_type -> usher.v1.GrantRequest
-	11,  // 91: usher.v1.AdminService.Revoke:input_type -> usher.v1.RevokeRequest
-	13,  // 92: usher.v1.AdminService.SetToggle:input_type -> usher.v1.SetToggleRequest
-	15,  // 93: usher.v1.AdminService.ChangeRole:input_type -> usher.v1.ChangeRoleRequest
-	17,  // 94: usher.v1.AdminService.RemoveSubject:input_type -> usher.v1.RemoveSubjectRequest
-	25,  // 95: usher.v1.AdminService.BatchWrite:input_type -> usher.v1.BatchWriteRequest
-	27,  // 96: usher.v1.AdminService.PreviewChange:input_type -> usher.v1.PreviewChangeRequest
-	33,  // 97: usher.v1.AdminService.SetPrimaryAdministrator:input_type -> usher.v1.SetPrimaryAdministratorRequest
-	35,  // 98: usher.v1.AdminService.ListRoles:input_type -> usher.v1.ListRolesRequest
-	44,  // 99: usher.v1.AdminService.ListAssignments:input_type -> usher.v1.ListAssignmentsRequest
-	46,  // 100: usher.v1.AdminService.ListToggles:input_type -> usher.v1.ListTogglesRequest
-	38,  // 101: usher.v1.AdminService.ListChanges:input_type -> usher.v1.ListChangesRequest
-	42,  // 102: usher.v1.AdminService.WatchChanges:input_type -> usher.v1.WatchChangesRequest
-	10,  // 103: usher.v1.AdminService.Grant:output_type -> usher.v1.GrantResponse
-	12,  // 104: usher.v1.AdminService.Revoke:output_type -> usher.v1.RevokeResponse
-	14,  // 105: usher.v1.AdminService.SetToggle:output_type -> usher.v1.SetToggleResponse
-	16,  // 106: usher.v1.AdminService.ChangeRole:output_type -> usher.v1.ChangeRoleResponse
-	18,  // 107: usher.v1.AdminService.RemoveSubject:output_type -> usher.v1.RemoveSubjectResponse
-	26,  // 108: usher.v1.AdminService.BatchWrite:output_type -> usher.v1.BatchWriteResponse
-	28,  // 109: usher.v1.AdminService.PreviewChange:output_type -> usher.v1.PreviewChangeResponse
-	34,  // 110: usher.v1.AdminService.SetPrimaryAdministrator:output_type -> usher.v1.SetPrimaryAdministratorResponse
-	36,  // 111: usher.v1.AdminService.ListRoles:output_type -> usher.v1.ListRolesResponse
-	45,  // 112: usher.v1.AdminService.ListAssignments:output_type -> usher.v1.ListAssignmentsResponse
-	47,  // 113: usher.v1.AdminService.ListToggles:output_type -> usher.v1.ListTogglesResponse
-	39,  // 114: usher.v1.AdminService.ListChanges:output_type -> usher.v1.ListChangesResponse
-	43,  // 115: usher.v1.AdminService.WatchChanges:output_type -> usher.v1.WatchChangesResponse
-	103, // [103:116] is the sub-list for method output_type
-	90,  // [90:103] is the sub-list for method input_type
-	90,  // [90:90] is the sub-list for extension type_name
-	90,  // [90:90] is the sub-list for extension extendee
-	0,   // [0:90] is the sub-list for field type_name
+	54,  // 74: usher.v1.ChangeRecord.assignment:type_name -> usher.v1.Assignment
+	42,  // 75: usher.v1.ChangeRecord.before:type_name -> usher.v1.Interval
+	55,  // 76: usher.v1.ChangeRecord.state:type_name -> usher.v1.ToggleState
+	55,  // 77: usher.v1.ChangeRecord.state_before:type_name -> usher.v1.ToggleState
+	41,  // 78: usher.v1.ChangeRecord.imported:type_name -> usher.v1.Imported
+	53,  // 79: usher.v1.Interval.starts_at:type_name -> google.protobuf.Timestamp
+	53,  // 80: usher.v1.Interval.expires_at:type_name -> google.protobuf.Timestamp
+	40,  // 81: usher.v1.WatchChangesResponse.changes:type_name -> usher.v1.ChangeRecord
+	56,  // 82: usher.v1.ListAssignmentsRequest.state:type_name -> usher.v1.AssignmentState
+	53,  // 83: usher.v1.ListAssignmentsRequest.ends_before:type_name -> google.protobuf.Timestamp
+	8,   // 84: usher.v1.ListAssignmentsRequest.as_of:type_name -> usher.v1.AsOf
+	54,  // 85: usher.v1.ListAssignmentsResponse.assignments:type_name -> usher.v1.Assignment
+	8,   // 86: usher.v1.ListTogglesRequest.as_of:type_name -> usher.v1.AsOf
+	49,  // 87: usher.v1.ListTogglesResponse.toggles:type_name -> usher.v1.Toggle
+	55,  // 88: usher.v1.Toggle.state:type_name -> usher.v1.ToggleState
+	55,  // 89: usher.v1.Toggle.initial_state:type_name -> usher.v1.ToggleState
+	52,  // 90: usher.v1.Toggle.titles:type_name -> usher.v1.Toggle.TitlesEntry
+	9,   // 91: usher.v1.AdminService.Grant:input_type -> usher.v1.GrantRequest
+	11,  // 92: usher.v1.AdminService.Revoke:input_type -> usher.v1.RevokeRequest
+	13,  // 93: usher.v1.AdminService.SetToggle:input_type -> usher.v1.SetToggleRequest
+	15,  // 94: usher.v1.AdminService.ChangeRole:input_type -> usher.v1.ChangeRoleRequest
+	17,  // 95: usher.v1.AdminService.RemoveSubject:input_type -> usher.v1.RemoveSubjectRequest
+	25,  // 96: usher.v1.AdminService.BatchWrite:input_type -> usher.v1.BatchWriteRequest
+	27,  // 97: usher.v1.AdminService.PreviewChange:input_type -> usher.v1.PreviewChangeRequest
+	33,  // 98: usher.v1.AdminService.SetPrimaryAdministrator:input_type -> usher.v1.SetPrimaryAdministratorRequest
+	35,  // 99: usher.v1.AdminService.ListRoles:input_type -> usher.v1.ListRolesRequest
+	45,  // 100: usher.v1.AdminService.ListAssignments:input_type -> usher.v1.ListAssignmentsRequest
+	47,  // 101: usher.v1.AdminService.ListToggles:input_type -> usher.v1.ListTogglesRequest
+	38,  // 102: usher.v1.AdminService.ListChanges:input_type -> usher.v1.ListChangesRequest
+	43,  // 103: usher.v1.AdminService.WatchChanges:input_type -> usher.v1.WatchChangesRequest
+	10,  // 104: usher.v1.AdminService.Grant:output_type -> usher.v1.GrantResponse
+	12,  // 105: usher.v1.AdminService.Revoke:output_type -> usher.v1.RevokeResponse
+	14,  // 106: usher.v1.AdminService.SetToggle:output_type -> usher.v1.SetToggleResponse
+	16,  // 107: usher.v1.AdminService.ChangeRole:output_type -> usher.v1.ChangeRoleResponse
+	18,  // 108: usher.v1.AdminService.RemoveSubject:output_type -> usher.v1.RemoveSubjectResponse
+	26,  // 109: usher.v1.AdminService.BatchWrite:output_type -> usher.v1.BatchWriteResponse
+	28,  // 110: usher.v1.AdminService.PreviewChange:output_type -> usher.v1.PreviewChangeResponse
+	34,  // 111: usher.v1.AdminService.SetPrimaryAdministrator:output_type -> usher.v1.SetPrimaryAdministratorResponse
+	36,  // 112: usher.v1.AdminService.ListRoles:output_type -> usher.v1.ListRolesResponse
+	46,  // 113: usher.v1.AdminService.ListAssignments:output_type -> usher.v1.ListAssignmentsResponse
+	48,  // 114: usher.v1.AdminService.ListToggles:output_type -> usher.v1.ListTogglesResponse
+	39,  // 115: usher.v1.AdminService.ListChanges:output_type -> usher.v1.ListChangesResponse
+	44,  // 116: usher.v1.AdminService.WatchChanges:output_type -> usher.v1.WatchChangesResponse
+	104, // [104:117] is the sub-list for method output_type
+	91,  // [91:104] is the sub-list for method input_type
+	91,  // [91:91] is the sub-list for extension type_name
+	91,  // [91:91] is the sub-list for extension extendee
+	0,   // [0:91] is the sub-list for field type_name
 }
 
 func init() { file_usher_v1_admin_service_proto_init() }
@@ -5391,7 +5476,7 @@ func file_usher_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_usher_v1_admin_service_proto_rawDesc), len(file_usher_v1_admin_service_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

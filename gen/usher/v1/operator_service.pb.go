@@ -2037,6 +2037,9 @@ type ImportStart struct {
 	Rename string `protobuf:"bytes,4,opt,name=rename,proto3" json:"rename,omitempty"`
 	// Why, for the change record. Up to 1,024 bytes.
 	Justification string `protobuf:"bytes,5,opt,name=justification,proto3" json:"justification,omitempty"`
+	// The SHA-256 of the whole file, in hexadecimal digits: what is sent has to have it, and nobody can
+	// go on with another file. Empty: not compared.
+	Sha256        string `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2106,6 +2109,13 @@ func (x *ImportStart) GetJustification() string {
 	return ""
 }
 
+func (x *ImportStart) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
 // ImportEnd is the end of the file.
 type ImportEnd struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2151,7 +2161,9 @@ type ImportResponse struct {
 	// How many lines that is.
 	LinesTaken int64 `protobuf:"varint,2,opt,name=lines_taken,json=linesTaken,proto3" json:"lines_taken,omitempty"`
 	// Set in the last answer.
-	Result        *ImportResult `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	Result *ImportResult `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	// How many lines have been filled into the tenants to be shown, once the whole file is taken.
+	LinesFilled   int64 `protobuf:"varint,4,opt,name=lines_filled,json=linesFilled,proto3" json:"lines_filled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2205,6 +2217,13 @@ func (x *ImportResponse) GetResult() *ImportResult {
 		return x.Result
 	}
 	return nil
+}
+
+func (x *ImportResponse) GetLinesFilled() int64 {
+	if x != nil {
+		return x.LinesFilled
+	}
+	return 0
 }
 
 // ImportResult is what an import has done, or would do.
@@ -2447,20 +2466,22 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"\x05start\x18\x01 \x01(\v2\x15.usher.v1.ImportStartH\x00R\x05start\x12!\n" +
 	"\x05lines\x18\x02 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@H\x00R\x05lines\x12'\n" +
 	"\x03end\x18\x03 \x01(\v2\x13.usher.v1.ImportEndH\x00R\x03endB\r\n" +
-	"\x04part\x12\x05\xbaH\x02\b\x01\"\x8a\x02\n" +
+	"\x04part\x12\x05\xbaH\x02\b\x01\"\xbc\x02\n" +
 	"\vImportStart\x12F\n" +
 	"\timport_id\x18\x01 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$R\bimportId\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12\x18\n" +
 	"\areplace\x18\x03 \x01(\bR\areplace\x12D\n" +
 	"\x06rename\x18\x04 \x01(\tB,\xbaH)r'2%^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$R\x06rename\x12.\n" +
-	"\rjustification\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\rjustification\"\v\n" +
-	"\tImportEnd\"\x82\x01\n" +
+	"\rjustification\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\rjustification\x120\n" +
+	"\x06sha256\x18\x06 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\x06sha256\"\v\n" +
+	"\tImportEnd\"\xa5\x01\n" +
 	"\x0eImportResponse\x12\x1f\n" +
 	"\vbytes_taken\x18\x01 \x01(\x03R\n" +
 	"bytesTaken\x12\x1f\n" +
 	"\vlines_taken\x18\x02 \x01(\x03R\n" +
 	"linesTaken\x12.\n" +
-	"\x06result\x18\x03 \x01(\v2\x16.usher.v1.ImportResultR\x06result\"\xe5\x01\n" +
+	"\x06result\x18\x03 \x01(\v2\x16.usher.v1.ImportResultR\x06result\x12!\n" +
+	"\flines_filled\x18\x04 \x01(\x03R\vlinesFilled\"\xe5\x01\n" +
 	"\fImportResult\x12+\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.usher.v1.OutcomeR\aoutcome\x12\x18\n" +
 	"\atenants\x18\x02 \x01(\x05R\atenants\x12\x1a\n" +

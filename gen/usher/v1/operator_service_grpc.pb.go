@@ -104,10 +104,10 @@ type OperatorServiceClient interface {
 	// The first answer says how many bytes of the file are there already: the client goes on behind
 	// them. Further answers tell how far it is; the last one what was done.
 	//
-	// Errors: INVALID_ARGUMENT `INVALID_IMPORT` for a line that can't be imported, with its number;
-	// ALREADY_EXISTS for a tenant that there is, unless `replace` says so; FAILED_PRECONDITION
-	// `CATALOG_IMMUTABLE` for a catalog that is stored with other content; ABORTED if another
-	// call with that `import_id` goes on.
+	// Errors: INVALID_ARGUMENT `INVALID_IMPORT` for a line that can't be imported, with its number, and
+	// for an `import_id` that was begun with another file; ALREADY_EXISTS for a tenant that there is,
+	// unless `replace` says so; FAILED_PRECONDITION `CATALOG_IMMUTABLE` for a catalog that is stored
+	// with other content; ABORTED `IMPORT_GOES_ON` if another call with that `import_id` goes on.
 	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
 	// GetServerInfo answers what server this is.
 	GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error)
@@ -351,10 +351,10 @@ type OperatorServiceServer interface {
 	// The first answer says how many bytes of the file are there already: the client goes on behind
 	// them. Further answers tell how far it is; the last one what was done.
 	//
-	// Errors: INVALID_ARGUMENT `INVALID_IMPORT` for a line that can't be imported, with its number;
-	// ALREADY_EXISTS for a tenant that there is, unless `replace` says so; FAILED_PRECONDITION
-	// `CATALOG_IMMUTABLE` for a catalog that is stored with other content; ABORTED if another
-	// call with that `import_id` goes on.
+	// Errors: INVALID_ARGUMENT `INVALID_IMPORT` for a line that can't be imported, with its number, and
+	// for an `import_id` that was begun with another file; ALREADY_EXISTS for a tenant that there is,
+	// unless `replace` says so; FAILED_PRECONDITION `CATALOG_IMMUTABLE` for a catalog that is stored
+	// with other content; ABORTED `IMPORT_GOES_ON` if another call with that `import_id` goes on.
 	Import(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
 	// GetServerInfo answers what server this is.
 	GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error)

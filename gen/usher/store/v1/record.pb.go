@@ -430,6 +430,261 @@ func (x *Request) GetRevision() uint64 {
 	return 0
 }
 
+// Import is the value under an import id.
+type Import struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of how it was begun.
+	Digest []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	// How many bytes of the file are kept.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// In how many pieces they were taken.
+	Pieces uint64 `protobuf:"varint,3,opt,name=pieces,proto3" json:"pieces,omitempty"`
+	// How much of the file has been filled into tenants, as whoever fills them counts it.
+	Filled uint64 `protobuf:"varint,4,opt,name=filled,proto3" json:"filled,omitempty"`
+	// When it went on last.
+	Time int64 `protobuf:"varint,5,opt,name=time,proto3" json:"time,omitempty"`
+	// Whether it is being removed and can't be gone on with.
+	Abandoned bool `protobuf:"varint,6,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
+	// Absent: it is not done.
+	Done          *ImportDone `protobuf:"bytes,7,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Import) Reset() {
+	*x = Import{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Import) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Import) ProtoMessage() {}
+
+func (x *Import) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Import.ProtoReflect.Descriptor instead.
+func (*Import) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Import) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Import) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Import) GetPieces() uint64 {
+	if x != nil {
+		return x.Pieces
+	}
+	return 0
+}
+
+func (x *Import) GetFilled() uint64 {
+	if x != nil {
+		return x.Filled
+	}
+	return 0
+}
+
+func (x *Import) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Import) GetAbandoned() bool {
+	if x != nil {
+		return x.Abandoned
+	}
+	return false
+}
+
+func (x *Import) GetDone() *ImportDone {
+	if x != nil {
+		return x.Done
+	}
+	return nil
+}
+
+// ImportDone is what an import has done.
+type ImportDone struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision number at which it is there.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// How many tenants it has made.
+	Tenants uint64 `protobuf:"varint,2,opt,name=tenants,proto3" json:"tenants,omitempty"`
+	// How many of them have replaced one.
+	Replaced uint64 `protobuf:"varint,3,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	// Their assignments.
+	Assignments uint64 `protobuf:"varint,4,opt,name=assignments,proto3" json:"assignments,omitempty"`
+	// Their toggles.
+	Toggles uint64 `protobuf:"varint,5,opt,name=toggles,proto3" json:"toggles,omitempty"`
+	// How many catalogs it has stored.
+	Catalogs      uint64 `protobuf:"varint,6,opt,name=catalogs,proto3" json:"catalogs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportDone) Reset() {
+	*x = ImportDone{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportDone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportDone) ProtoMessage() {}
+
+func (x *ImportDone) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportDone.ProtoReflect.Descriptor instead.
+func (*ImportDone) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ImportDone) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ImportDone) GetTenants() uint64 {
+	if x != nil {
+		return x.Tenants
+	}
+	return 0
+}
+
+func (x *ImportDone) GetReplaced() uint64 {
+	if x != nil {
+		return x.Replaced
+	}
+	return 0
+}
+
+func (x *ImportDone) GetAssignments() uint64 {
+	if x != nil {
+		return x.Assignments
+	}
+	return 0
+}
+
+func (x *ImportDone) GetToggles() uint64 {
+	if x != nil {
+		return x.Toggles
+	}
+	return 0
+}
+
+func (x *ImportDone) GetCatalogs() uint64 {
+	if x != nil {
+		return x.Catalogs
+	}
+	return 0
+}
+
+// ImportTenant is the value under (import id, the name of a tenant that it fills).
+type ImportTenant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant, which nobody finds by its name yet.
+	Tenant *Tenant `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// How many assignments it has.
+	Assignments uint64 `protobuf:"varint,2,opt,name=assignments,proto3" json:"assignments,omitempty"`
+	// How many toggles it has.
+	Toggles       uint64 `protobuf:"varint,3,opt,name=toggles,proto3" json:"toggles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportTenant) Reset() {
+	*x = ImportTenant{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportTenant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportTenant) ProtoMessage() {}
+
+func (x *ImportTenant) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportTenant.ProtoReflect.Descriptor instead.
+func (*ImportTenant) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ImportTenant) GetTenant() *Tenant {
+	if x != nil {
+		return x.Tenant
+	}
+	return nil
+}
+
+func (x *ImportTenant) GetAssignments() uint64 {
+	if x != nil {
+		return x.Assignments
+	}
+	return 0
+}
+
+func (x *ImportTenant) GetToggles() uint64 {
+	if x != nil {
+		return x.Toggles
+	}
+	return 0
+}
+
 // Assignment is the value under (tenant, subject, role, scope).
 type Assignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -445,7 +700,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[4]
+	mi := &file_usher_store_v1_record_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +712,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[4]
+	mi := &file_usher_store_v1_record_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +725,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{4}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Assignment) GetStartsAt() int64 {
@@ -507,7 +762,7 @@ type Toggle struct {
 
 func (x *Toggle) Reset() {
 	*x = Toggle{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[5]
+	mi := &file_usher_store_v1_record_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +774,7 @@ func (x *Toggle) String() string {
 func (*Toggle) ProtoMessage() {}
 
 func (x *Toggle) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[5]
+	mi := &file_usher_store_v1_record_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +787,7 @@ func (x *Toggle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Toggle.ProtoReflect.Descriptor instead.
 func (*Toggle) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{5}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Toggle) GetOn() bool {
@@ -560,7 +815,7 @@ type Catalog struct {
 
 func (x *Catalog) Reset() {
 	*x = Catalog{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[6]
+	mi := &file_usher_store_v1_record_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +827,7 @@ func (x *Catalog) String() string {
 func (*Catalog) ProtoMessage() {}
 
 func (x *Catalog) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[6]
+	mi := &file_usher_store_v1_record_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +840,7 @@ func (x *Catalog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Catalog.ProtoReflect.Descriptor instead.
 func (*Catalog) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{6}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Catalog) GetYaml() []byte {
@@ -613,7 +868,7 @@ type ChangeRecord struct {
 
 func (x *ChangeRecord) Reset() {
 	*x = ChangeRecord{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[7]
+	mi := &file_usher_store_v1_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +880,7 @@ func (x *ChangeRecord) String() string {
 func (*ChangeRecord) ProtoMessage() {}
 
 func (x *ChangeRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[7]
+	mi := &file_usher_store_v1_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +893,7 @@ func (x *ChangeRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRecord.ProtoReflect.Descriptor instead.
 func (*ChangeRecord) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{7}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ChangeRecord) GetChained() []byte {
@@ -670,7 +925,7 @@ type Personal struct {
 
 func (x *Personal) Reset() {
 	*x = Personal{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[8]
+	mi := &file_usher_store_v1_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +937,7 @@ func (x *Personal) String() string {
 func (*Personal) ProtoMessage() {}
 
 func (x *Personal) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[8]
+	mi := &file_usher_store_v1_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +950,7 @@ func (x *Personal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Personal.ProtoReflect.Descriptor instead.
 func (*Personal) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{8}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Personal) GetField() PersonalField {
@@ -732,7 +987,7 @@ type PersonalActor struct {
 
 func (x *PersonalActor) Reset() {
 	*x = PersonalActor{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[9]
+	mi := &file_usher_store_v1_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +999,7 @@ func (x *PersonalActor) String() string {
 func (*PersonalActor) ProtoMessage() {}
 
 func (x *PersonalActor) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[9]
+	mi := &file_usher_store_v1_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +1012,7 @@ func (x *PersonalActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonalActor.ProtoReflect.Descriptor instead.
 func (*PersonalActor) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{9}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PersonalActor) GetSubject() string {
@@ -787,7 +1042,7 @@ type Commitment struct {
 
 func (x *Commitment) Reset() {
 	*x = Commitment{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[10]
+	mi := &file_usher_store_v1_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1054,7 @@ func (x *Commitment) String() string {
 func (*Commitment) ProtoMessage() {}
 
 func (x *Commitment) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[10]
+	mi := &file_usher_store_v1_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1067,7 @@ func (x *Commitment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commitment.ProtoReflect.Descriptor instead.
 func (*Commitment) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{10}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Commitment) GetField() PersonalField {
@@ -860,6 +1115,7 @@ type Change struct {
 	//	*Change_TenantDeletion
 	//	*Change_Erasure
 	//	*Change_Trimming
+	//	*Change_TenantImport
 	Change isChange_Change `protobuf_oneof:"change"`
 	// The first 8 bytes of the hash of the record before, in records since format 2: an edit
 	// shows at the next record, and not only at the end of the chain.
@@ -870,7 +1126,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[11]
+	mi := &file_usher_store_v1_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1138,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[11]
+	mi := &file_usher_store_v1_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1151,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{11}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Change) GetEpoch() string {
@@ -1035,6 +1291,15 @@ func (x *Change) GetTrimming() *Trimming {
 	return nil
 }
 
+func (x *Change) GetTenantImport() *TenantImport {
+	if x != nil {
+		if x, ok := x.Change.(*Change_TenantImport); ok {
+			return x.TenantImport
+		}
+	}
+	return nil
+}
+
 func (x *Change) GetFollows() []byte {
 	if x != nil {
 		return x.Follows
@@ -1091,6 +1356,11 @@ type Change_Trimming struct {
 	Trimming *Trimming `protobuf:"bytes,17,opt,name=trimming,proto3,oneof"`
 }
 
+type Change_TenantImport struct {
+	// The tenant was imported.
+	TenantImport *TenantImport `protobuf:"bytes,18,opt,name=tenant_import,json=tenantImport,proto3,oneof"`
+}
+
 func (*Change_Assignment) isChange_Change() {}
 
 func (*Change_Toggle) isChange_Change() {}
@@ -1108,6 +1378,8 @@ func (*Change_TenantDeletion) isChange_Change() {}
 func (*Change_Erasure) isChange_Change() {}
 
 func (*Change_Trimming) isChange_Change() {}
+
+func (*Change_TenantImport) isChange_Change() {}
 
 // AssignmentChange is a change of the assignment of the record's subject.
 type AssignmentChange struct {
@@ -1128,7 +1400,7 @@ type AssignmentChange struct {
 
 func (x *AssignmentChange) Reset() {
 	*x = AssignmentChange{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[12]
+	mi := &file_usher_store_v1_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1412,7 @@ func (x *AssignmentChange) String() string {
 func (*AssignmentChange) ProtoMessage() {}
 
 func (x *AssignmentChange) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[12]
+	mi := &file_usher_store_v1_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1425,7 @@ func (x *AssignmentChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentChange.ProtoReflect.Descriptor instead.
 func (*AssignmentChange) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{12}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AssignmentChange) GetRole() string {
@@ -1204,7 +1476,7 @@ type Interval struct {
 
 func (x *Interval) Reset() {
 	*x = Interval{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[13]
+	mi := &file_usher_store_v1_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1488,7 @@ func (x *Interval) String() string {
 func (*Interval) ProtoMessage() {}
 
 func (x *Interval) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[13]
+	mi := &file_usher_store_v1_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1501,7 @@ func (x *Interval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interval.ProtoReflect.Descriptor instead.
 func (*Interval) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{13}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Interval) GetStartsAt() int64 {
@@ -1261,7 +1533,7 @@ type ToggleChange struct {
 
 func (x *ToggleChange) Reset() {
 	*x = ToggleChange{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[14]
+	mi := &file_usher_store_v1_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1273,7 +1545,7 @@ func (x *ToggleChange) String() string {
 func (*ToggleChange) ProtoMessage() {}
 
 func (x *ToggleChange) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[14]
+	mi := &file_usher_store_v1_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1286,7 +1558,7 @@ func (x *ToggleChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToggleChange.ProtoReflect.Descriptor instead.
 func (*ToggleChange) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{14}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ToggleChange) GetName() string {
@@ -1327,7 +1599,7 @@ type TenantChange struct {
 
 func (x *TenantChange) Reset() {
 	*x = TenantChange{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[15]
+	mi := &file_usher_store_v1_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1611,7 @@ func (x *TenantChange) String() string {
 func (*TenantChange) ProtoMessage() {}
 
 func (x *TenantChange) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[15]
+	mi := &file_usher_store_v1_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1624,7 @@ func (x *TenantChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantChange.ProtoReflect.Descriptor instead.
 func (*TenantChange) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{15}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TenantChange) GetId() uint64 {
@@ -1383,6 +1655,106 @@ func (x *TenantChange) GetCatalogVersion() uint32 {
 	return 0
 }
 
+// TenantImport is the import of a tenant: its chain begins with it.
+type TenantImport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's internal id.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Its catalog.
+	Catalog string `protobuf:"bytes,3,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// The version of its catalog.
+	CatalogVersion uint32 `protobuf:"varint,4,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
+	// SHA-256 of the file.
+	Sha256 []byte `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// How many assignments it came with.
+	Assignments uint64 `protobuf:"varint,6,opt,name=assignments,proto3" json:"assignments,omitempty"`
+	// How many toggles it came with.
+	Toggles       uint64 `protobuf:"varint,7,opt,name=toggles,proto3" json:"toggles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TenantImport) Reset() {
+	*x = TenantImport{}
+	mi := &file_usher_store_v1_record_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TenantImport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TenantImport) ProtoMessage() {}
+
+func (x *TenantImport) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_store_v1_record_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TenantImport.ProtoReflect.Descriptor instead.
+func (*TenantImport) Descriptor() ([]byte, []int) {
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TenantImport) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *TenantImport) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TenantImport) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *TenantImport) GetCatalogVersion() uint32 {
+	if x != nil {
+		return x.CatalogVersion
+	}
+	return 0
+}
+
+func (x *TenantImport) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *TenantImport) GetAssignments() uint64 {
+	if x != nil {
+		return x.Assignments
+	}
+	return 0
+}
+
+func (x *TenantImport) GetToggles() uint64 {
+	if x != nil {
+		return x.Toggles
+	}
+	return 0
+}
+
 // CatalogChange is the storing of a catalog.
 type CatalogChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1398,7 +1770,7 @@ type CatalogChange struct {
 
 func (x *CatalogChange) Reset() {
 	*x = CatalogChange{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[16]
+	mi := &file_usher_store_v1_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1410,7 +1782,7 @@ func (x *CatalogChange) String() string {
 func (*CatalogChange) ProtoMessage() {}
 
 func (x *CatalogChange) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[16]
+	mi := &file_usher_store_v1_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1423,7 +1795,7 @@ func (x *CatalogChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogChange.ProtoReflect.Descriptor instead.
 func (*CatalogChange) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{16}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CatalogChange) GetName() string {
@@ -1464,7 +1836,7 @@ type TenantUpdate struct {
 
 func (x *TenantUpdate) Reset() {
 	*x = TenantUpdate{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[17]
+	mi := &file_usher_store_v1_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1848,7 @@ func (x *TenantUpdate) String() string {
 func (*TenantUpdate) ProtoMessage() {}
 
 func (x *TenantUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[17]
+	mi := &file_usher_store_v1_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1861,7 @@ func (x *TenantUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantUpdate.ProtoReflect.Descriptor instead.
 func (*TenantUpdate) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{17}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TenantUpdate) GetCatalog() string {
@@ -1529,7 +1901,7 @@ type PrimaryChange struct {
 
 func (x *PrimaryChange) Reset() {
 	*x = PrimaryChange{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[18]
+	mi := &file_usher_store_v1_record_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1913,7 @@ func (x *PrimaryChange) String() string {
 func (*PrimaryChange) ProtoMessage() {}
 
 func (x *PrimaryChange) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[18]
+	mi := &file_usher_store_v1_record_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1926,7 @@ func (x *PrimaryChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrimaryChange.ProtoReflect.Descriptor instead.
 func (*PrimaryChange) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{18}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{22}
 }
 
 // TenantDeletion is the deletion of the tenant.
@@ -1566,7 +1938,7 @@ type TenantDeletion struct {
 
 func (x *TenantDeletion) Reset() {
 	*x = TenantDeletion{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[19]
+	mi := &file_usher_store_v1_record_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1950,7 @@ func (x *TenantDeletion) String() string {
 func (*TenantDeletion) ProtoMessage() {}
 
 func (x *TenantDeletion) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[19]
+	mi := &file_usher_store_v1_record_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1963,7 @@ func (x *TenantDeletion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantDeletion.ProtoReflect.Descriptor instead.
 func (*TenantDeletion) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{19}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{23}
 }
 
 // Erasure says that a subject's name was erased from records.
@@ -1605,7 +1977,7 @@ type Erasure struct {
 
 func (x *Erasure) Reset() {
 	*x = Erasure{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[20]
+	mi := &file_usher_store_v1_record_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1989,7 @@ func (x *Erasure) String() string {
 func (*Erasure) ProtoMessage() {}
 
 func (x *Erasure) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[20]
+	mi := &file_usher_store_v1_record_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +2002,7 @@ func (x *Erasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
 func (*Erasure) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{20}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Erasure) GetCount() uint64 {
@@ -1651,7 +2023,7 @@ type Trimming struct {
 
 func (x *Trimming) Reset() {
 	*x = Trimming{}
-	mi := &file_usher_store_v1_record_proto_msgTypes[21]
+	mi := &file_usher_store_v1_record_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +2035,7 @@ func (x *Trimming) String() string {
 func (*Trimming) ProtoMessage() {}
 
 func (x *Trimming) ProtoReflect() protoreflect.Message {
-	mi := &file_usher_store_v1_record_proto_msgTypes[21]
+	mi := &file_usher_store_v1_record_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +2048,7 @@ func (x *Trimming) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trimming.ProtoReflect.Descriptor instead.
 func (*Trimming) Descriptor() ([]byte, []int) {
-	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{21}
+	return file_usher_store_v1_record_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Trimming) GetCount() uint64 {
@@ -1720,7 +2092,27 @@ const file_usher_store_v1_record_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x18\n" +
 	"\achanged\x18\x03 \x01(\bR\achanged\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\x04R\brevision\"d\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\"\xc8\x01\n" +
+	"\x06Import\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x16\n" +
+	"\x06pieces\x18\x03 \x01(\x04R\x06pieces\x12\x16\n" +
+	"\x06filled\x18\x04 \x01(\x04R\x06filled\x12\x12\n" +
+	"\x04time\x18\x05 \x01(\x03R\x04time\x12\x1c\n" +
+	"\tabandoned\x18\x06 \x01(\bR\tabandoned\x12.\n" +
+	"\x04done\x18\a \x01(\v2\x1a.usher.store.v1.ImportDoneR\x04done\"\xb6\x01\n" +
+	"\n" +
+	"ImportDone\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x18\n" +
+	"\atenants\x18\x02 \x01(\x04R\atenants\x12\x1a\n" +
+	"\breplaced\x18\x03 \x01(\x04R\breplaced\x12 \n" +
+	"\vassignments\x18\x04 \x01(\x04R\vassignments\x12\x18\n" +
+	"\atoggles\x18\x05 \x01(\x04R\atoggles\x12\x1a\n" +
+	"\bcatalogs\x18\x06 \x01(\x04R\bcatalogs\"z\n" +
+	"\fImportTenant\x12.\n" +
+	"\x06tenant\x18\x01 \x01(\v2\x16.usher.store.v1.TenantR\x06tenant\x12 \n" +
+	"\vassignments\x18\x02 \x01(\x04R\vassignments\x12\x18\n" +
+	"\atoggles\x18\x03 \x01(\x04R\atoggles\"d\n" +
 	"\n" +
 	"Assignment\x12\x1b\n" +
 	"\tstarts_at\x18\x01 \x01(\x03R\bstartsAt\x12\x1d\n" +
@@ -1745,7 +2137,7 @@ const file_usher_store_v1_record_proto_rawDesc = "" +
 	"\n" +
 	"Commitment\x123\n" +
 	"\x05field\x18\x01 \x01(\x0e2\x1d.usher.store.v1.PersonalFieldR\x05field\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xac\x06\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xf1\x06\n" +
 	"\x06Change\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1a\n" +
@@ -1766,7 +2158,8 @@ const file_usher_store_v1_record_proto_rawDesc = "" +
 	"\aprimary\x18\x0e \x01(\v2\x1d.usher.store.v1.PrimaryChangeH\x00R\aprimary\x12I\n" +
 	"\x0ftenant_deletion\x18\x0f \x01(\v2\x1e.usher.store.v1.TenantDeletionH\x00R\x0etenantDeletion\x123\n" +
 	"\aerasure\x18\x10 \x01(\v2\x17.usher.store.v1.ErasureH\x00R\aerasure\x126\n" +
-	"\btrimming\x18\x11 \x01(\v2\x18.usher.store.v1.TrimmingH\x00R\btrimming\x12\x18\n" +
+	"\btrimming\x18\x11 \x01(\v2\x18.usher.store.v1.TrimmingH\x00R\btrimming\x12C\n" +
+	"\rtenant_import\x18\x12 \x01(\v2\x1c.usher.store.v1.TenantImportH\x00R\ftenantImport\x12\x18\n" +
 	"\afollows\x18\f \x01(\fR\afollowsB\b\n" +
 	"\x06change\"\xb8\x01\n" +
 	"\x10AssignmentChange\x12\x12\n" +
@@ -1788,7 +2181,15 @@ const file_usher_store_v1_record_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\acatalog\x18\x03 \x01(\tR\acatalog\x12'\n" +
-	"\x0fcatalog_version\x18\x04 \x01(\rR\x0ecatalogVersion\"U\n" +
+	"\x0fcatalog_version\x18\x04 \x01(\rR\x0ecatalogVersion\"\xc9\x01\n" +
+	"\fTenantImport\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\acatalog\x18\x03 \x01(\tR\acatalog\x12'\n" +
+	"\x0fcatalog_version\x18\x04 \x01(\rR\x0ecatalogVersion\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\fR\x06sha256\x12 \n" +
+	"\vassignments\x18\x06 \x01(\x04R\vassignments\x12\x18\n" +
+	"\atoggles\x18\a \x01(\x04R\atoggles\"U\n" +
 	"\rCatalogChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12\x16\n" +
@@ -1823,54 +2224,61 @@ func file_usher_store_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_usher_store_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_usher_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_usher_store_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_usher_store_v1_record_proto_goTypes = []any{
 	(PersonalField)(0),       // 0: usher.store.v1.PersonalField
 	(*Tenant)(nil),           // 1: usher.store.v1.Tenant
 	(*Head)(nil),             // 2: usher.store.v1.Head
 	(*Anchor)(nil),           // 3: usher.store.v1.Anchor
 	(*Request)(nil),          // 4: usher.store.v1.Request
-	(*Assignment)(nil),       // 5: usher.store.v1.Assignment
-	(*Toggle)(nil),           // 6: usher.store.v1.Toggle
-	(*Catalog)(nil),          // 7: usher.store.v1.Catalog
-	(*ChangeRecord)(nil),     // 8: usher.store.v1.ChangeRecord
-	(*Personal)(nil),         // 9: usher.store.v1.Personal
-	(*PersonalActor)(nil),    // 10: usher.store.v1.PersonalActor
-	(*Commitment)(nil),       // 11: usher.store.v1.Commitment
-	(*Change)(nil),           // 12: usher.store.v1.Change
-	(*AssignmentChange)(nil), // 13: usher.store.v1.AssignmentChange
-	(*Interval)(nil),         // 14: usher.store.v1.Interval
-	(*ToggleChange)(nil),     // 15: usher.store.v1.ToggleChange
-	(*TenantChange)(nil),     // 16: usher.store.v1.TenantChange
-	(*CatalogChange)(nil),    // 17: usher.store.v1.CatalogChange
-	(*TenantUpdate)(nil),     // 18: usher.store.v1.TenantUpdate
-	(*PrimaryChange)(nil),    // 19: usher.store.v1.PrimaryChange
-	(*TenantDeletion)(nil),   // 20: usher.store.v1.TenantDeletion
-	(*Erasure)(nil),          // 21: usher.store.v1.Erasure
-	(*Trimming)(nil),         // 22: usher.store.v1.Trimming
+	(*Import)(nil),           // 5: usher.store.v1.Import
+	(*ImportDone)(nil),       // 6: usher.store.v1.ImportDone
+	(*ImportTenant)(nil),     // 7: usher.store.v1.ImportTenant
+	(*Assignment)(nil),       // 8: usher.store.v1.Assignment
+	(*Toggle)(nil),           // 9: usher.store.v1.Toggle
+	(*Catalog)(nil),          // 10: usher.store.v1.Catalog
+	(*ChangeRecord)(nil),     // 11: usher.store.v1.ChangeRecord
+	(*Personal)(nil),         // 12: usher.store.v1.Personal
+	(*PersonalActor)(nil),    // 13: usher.store.v1.PersonalActor
+	(*Commitment)(nil),       // 14: usher.store.v1.Commitment
+	(*Change)(nil),           // 15: usher.store.v1.Change
+	(*AssignmentChange)(nil), // 16: usher.store.v1.AssignmentChange
+	(*Interval)(nil),         // 17: usher.store.v1.Interval
+	(*ToggleChange)(nil),     // 18: usher.store.v1.ToggleChange
+	(*TenantChange)(nil),     // 19: usher.store.v1.TenantChange
+	(*TenantImport)(nil),     // 20: usher.store.v1.TenantImport
+	(*CatalogChange)(nil),    // 21: usher.store.v1.CatalogChange
+	(*TenantUpdate)(nil),     // 22: usher.store.v1.TenantUpdate
+	(*PrimaryChange)(nil),    // 23: usher.store.v1.PrimaryChange
+	(*TenantDeletion)(nil),   // 24: usher.store.v1.TenantDeletion
+	(*Erasure)(nil),          // 25: usher.store.v1.Erasure
+	(*Trimming)(nil),         // 26: usher.store.v1.Trimming
 }
 var file_usher_store_v1_record_proto_depIdxs = []int32{
 	3,  // 0: usher.store.v1.Head.trimmed:type_name -> usher.store.v1.Anchor
-	9,  // 1: usher.store.v1.ChangeRecord.personal:type_name -> usher.store.v1.Personal
-	0,  // 2: usher.store.v1.Personal.field:type_name -> usher.store.v1.PersonalField
-	0,  // 3: usher.store.v1.Commitment.field:type_name -> usher.store.v1.PersonalField
-	11, // 4: usher.store.v1.Change.commitments:type_name -> usher.store.v1.Commitment
-	13, // 5: usher.store.v1.Change.assignment:type_name -> usher.store.v1.AssignmentChange
-	15, // 6: usher.store.v1.Change.toggle:type_name -> usher.store.v1.ToggleChange
-	16, // 7: usher.store.v1.Change.tenant:type_name -> usher.store.v1.TenantChange
-	17, // 8: usher.store.v1.Change.catalog:type_name -> usher.store.v1.CatalogChange
-	18, // 9: usher.store.v1.Change.tenant_update:type_name -> usher.store.v1.TenantUpdate
-	19, // 10: usher.store.v1.Change.primary:type_name -> usher.store.v1.PrimaryChange
-	20, // 11: usher.store.v1.Change.tenant_deletion:type_name -> usher.store.v1.TenantDeletion
-	21, // 12: usher.store.v1.Change.erasure:type_name -> usher.store.v1.Erasure
-	22, // 13: usher.store.v1.Change.trimming:type_name -> usher.store.v1.Trimming
-	14, // 14: usher.store.v1.AssignmentChange.before:type_name -> usher.store.v1.Interval
-	14, // 15: usher.store.v1.AssignmentChange.after:type_name -> usher.store.v1.Interval
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	6,  // 1: usher.store.v1.Import.done:type_name -> usher.store.v1.ImportDone
+	1,  // 2: usher.store.v1.ImportTenant.tenant:type_name -> usher.store.v1.Tenant
+	12, // 3: usher.store.v1.ChangeRecord.personal:type_name -> usher.store.v1.Personal
+	0,  // 4: usher.store.v1.Personal.field:type_name -> usher.store.v1.PersonalField
+	0,  // 5: usher.store.v1.Commitment.field:type_name -> usher.store.v1.PersonalField
+	14, // 6: usher.store.v1.Change.commitments:type_name -> usher.store.v1.Commitment
+	16, // 7: usher.store.v1.Change.assignment:type_name -> usher.store.v1.AssignmentChange
+	18, // 8: usher.store.v1.Change.toggle:type_name -> usher.store.v1.ToggleChange
+	19, // 9: usher.store.v1.Change.tenant:type_name -> usher.store.v1.TenantChange
+	21, // 10: usher.store.v1.Change.catalog:type_name -> usher.store.v1.CatalogChange
+	22, // 11: usher.store.v1.Change.tenant_update:type_name -> usher.store.v1.TenantUpdate
+	23, // 12: usher.store.v1.Change.primary:type_name -> usher.store.v1.PrimaryChange
+	24, // 13: usher.store.v1.Change.tenant_deletion:type_name -> usher.store.v1.TenantDeletion
+	25, // 14: usher.store.v1.Change.erasure:type_name -> usher.store.v1.Erasure
+	26, // 15: usher.store.v1.Change.trimming:type_name -> usher.store.v1.Trimming
+	20, // 16: usher.store.v1.Change.tenant_import:type_name -> usher.store.v1.TenantImport
+	17, // 17: usher.store.v1.AssignmentChange.before:type_name -> usher.store.v1.Interval
+	17, // 18: usher.store.v1.AssignmentChange.after:type_name -> usher.store.v1.Interval
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_usher_store_v1_record_proto_init() }
@@ -1878,7 +2286,7 @@ func file_usher_store_v1_record_proto_init() {
 	if File_usher_store_v1_record_proto != nil {
 		return
 	}
-	file_usher_store_v1_record_proto_msgTypes[11].OneofWrappers = []any{
+	file_usher_store_v1_record_proto_msgTypes[14].OneofWrappers = []any{
 		(*Change_Assignment)(nil),
 		(*Change_Toggle)(nil),
 		(*Change_Tenant)(nil),
@@ -1888,15 +2296,16 @@ func file_usher_store_v1_record_proto_init() {
 		(*Change_TenantDeletion)(nil),
 		(*Change_Erasure)(nil),
 		(*Change_Trimming)(nil),
+		(*Change_TenantImport)(nil),
 	}
-	file_usher_store_v1_record_proto_msgTypes[14].OneofWrappers = []any{}
+	file_usher_store_v1_record_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_usher_store_v1_record_proto_rawDesc), len(file_usher_store_v1_record_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+)
+
+func newExport() *cobra.Command {
+	var (
+		c   client
+		req = &usherv1.ExportRequest{}
+		out string
+	)
+	cmd := &cobra.Command{
+		Use:   "export [TENANT]",
+		Short: "Write a tenant, or all, as lines of JSON",
+		Long: `Write a tenant, or all, as lines of JSON: catalogs, tenants, toggles and assignments, of one
+moment, in an order that makes two exports easy to compare. 'usher import' takes them. Records
+of changes and deleted tenants are not in it: it is no backup of these.`,
+		Example: `  usher export demo-dealer > demo-dealer.jsonl
+  usher export --out all.jsonl`,
+		Args:              arguments("[TENANT]"),
+		ValidArgsFunction: c.completeTenant,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				req.Tenant = args[0]
+			}
+			return c.connect(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+				progress := progressOn(cmd.ErrOrStderr())
+				if out == "" {
+					progress = func(string) {} // the lines may go to the same terminal
+				}
+				defer progress("")
+				return writeWhole(cmd.OutOrStdout(), out, func(w io.Writer) error {
+					return c.export(ctx, conn, req, w, progress)
+				})
+			})
+		},
+	}
+	c.addConnectionFlags(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "the `FILE` to write, which is there when it is whole (default: stdout)")
+	return cmd
+}
+
+// export writes all lines, or returns an error.
+func (c *client) export(ctx context.Context, conn *grpc.ClientConn, req *usherv1.ExportRequest, w io.Writer, progress func(string)) error {
+	last := &usherv1.ExportResponse{}
+	err := receive(ctx, c.timeout, func(ctx context.Context) (grpc.ServerStreamingClient[usherv1.ExportResponse], error) {
+		return usherv1.NewOperatorServiceClient(conn).Export(ctx, req)
+	}, func(message *usherv1.ExportResponse) error {
+		last = message
+		progress(bar(message.GetLinesDone(), message.GetLinesTotal()))
+		_, err := w.Write(message.GetLines())
+		return err
+	})
+	if err == nil && (last.GetLinesTotal() == 0 || last.GetLinesDone() != last.GetLinesTotal()) {
+		err = errors.New("the server has stopped before the end: the export is not whole")
+	}
+	return err
+}
+
+// writeWhole lets write fill a file, which gets its name when it is whole; or stdout, if there is
+// no name.
+func writeWhole(stdout io.Writer, name string, write func(io.Writer) error) error {
+	if name == "" {
+		return write(stdout)
+	}
+	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // if it has not been renamed
+	buffered := bufio.NewWriter(file)
+	err = write(buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(file.Name(), name); err != nil {
+		return fmt.Errorf("the export is whole, but can't get its name: %w", err)
+	}
+	return nil
+}
