@@ -75,6 +75,8 @@ type walkTenant struct {
 	*walkProduct
 	name  string
 	state *walkState
+	// created is the place, in the order of revisions, of its creation.
+	created int
 	// moments are the states after each change, oldest first.
 	moments []walkMoment
 	// changedAt is the place, in the order of revisions, of the last change of a subject's
@@ -191,6 +193,7 @@ func (w *walk) create(product *walkProduct) {
 		after.primary = "user:ann"
 	}
 	t.changed(created.GetRevision(), after, append(differences(t.state, after), "tenant created "+product.catalog), nil, "")
+	t.created = t.order[created.GetRevision()]
 	t.check()
 }
 
@@ -432,7 +435,7 @@ func (t *walkTenant) notCurrent(act *usherv1.Act) []string {
 		return []string{walkMalformed}
 	case expected == t.otherEpoch:
 		return []string{walkOtherEpoch}
-	case changed && t.order[expected] < last:
+	case t.order[expected] < t.created || changed && t.order[expected] < last:
 		return []string{walkChanged}
 	}
 	return nil

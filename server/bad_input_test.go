@@ -307,7 +307,7 @@ var badRemedies = map[string]string{
 	"id":       `it is written type:id|pattern|at most 256 bytes`,
 	"name":     `a name has lower-case letters|pattern`,
 	"group":    `a group is written group:id|pattern|at most 256 bytes`,
-	"text":     `no control characters|pattern|at most 1024 bytes`,
+	"text":     `no control characters|pattern|at most (256|1024) bytes`,
 	"token":    `use the next_page_token|at most 2048 bytes|begin again without a token`,
 	"request":  `no control characters|pattern|at most 128 bytes`,
 	"revision": `one that an answer carried|at most 64 bytes`,
@@ -1200,6 +1200,13 @@ func TestBadInputErrors(t *testing.T) {
 	}
 	h.write(t, "desk", actGrant("user:ann", "agent", "team:a"))
 	h.putCatalog(t, deskCatalog(2, ""))
+	h.write(t, "acme", actGrant("user:two", "agent", "queue:a"), actGrant("user:two", "agent", "queue:b"))
+	scopes := &usherv1.ListScopesRequest{Tenant: "acme", Subject: "user:two", Action: "serve", ResourceType: "queue", PageSize: 1}
+	page, err := h.decisions.ListScopes(t.Context(), scopes)
+	if scopes.PageToken = page.GetNextPageToken(); err != nil || scopes.PageToken == "" {
+		t.Fatalf("got %v, %v, want a page with a token", page, err)
+	}
+	h.write(t, "acme", actGrant("user:two", "agent", "queue:c"))
 	// The keys are the variables and sentinels of the switch in errors.go.
 	byError := map[string]mapped{
 		"input":                    {request: &usherv1.CheckRequest{}, code: codes.InvalidArgument, reason: malformedReason},
@@ -1219,10 +1226,11 @@ func TestBadInputErrors(t *testing.T) {
 		"changed": {request: &usherv1.GrantRequest{
 			Tenant: "acme", Subject: "user:ann", Role: "agent", Scope: "queue:billing", By: asOperator, ExpectedRevision: h.store.Revision().Epoch + ".1",
 		}, code: codes.Aborted, reason: "CHANGED_MEANWHILE"},
-		"unrelated": {request: &usherv1.UpdateTenantRequest{Tenant: "desk", Catalog: "liveagent"}, code: codes.FailedPrecondition, reason: "CATALOG_UNRELATED"},
-		"conflicts": {request: &usherv1.UpdateTenantRequest{Tenant: "desk"}, code: codes.FailedPrecondition, reason: "CATALOG_CONFLICTS"},
-		"held":      {request: &usherv1.EraseSubjectRequest{Tenant: "acme", Subject: "user:ann"}, code: codes.FailedPrecondition, reason: "STILL_HELD"},
-		"cases":     {request: preview, fail: func() error { return &policy.TooManyCasesError{Permission: "ticket:view"} }, code: codes.FailedPrecondition, reason: "TOO_MANY_CASES"},
+		"unrelated":        {request: &usherv1.UpdateTenantRequest{Tenant: "desk", Catalog: "liveagent"}, code: codes.FailedPrecondition, reason: "CATALOG_UNRELATED"},
+		"errAnswerChanged": {request: scopes, code: codes.Aborted, reason: "CHANGED_MEANWHILE"},
+		"conflicts":        {request: &usherv1.UpdateTenantRequest{Tenant: "desk"}, code: codes.FailedPrecondition, reason: "CATALOG_CONFLICTS"},
+		"held":             {request: &usherv1.EraseSubjectRequest{Tenant: "acme", Subject: "user:ann"}, code: codes.FailedPrecondition, reason: "STILL_HELD"},
+		"cases":            {request: preview, fail: func() error { return &policy.TooManyCasesError{Permission: "ticket:view"} }, code: codes.FailedPrecondition, reason: "TOO_MANY_CASES"},
 		"errMovedOn": {request: &usherv1.EraseSubjectRequest{Tenant: "other", Subject: "user:left"}, meanwhile: func() {
 			if _, err := h.operator.DeleteTenant(t.Context(), &usherv1.DeleteTenantRequest{Tenant: "other", Confirm: "other"}); err != nil {
 				t.Error(err)

@@ -209,8 +209,8 @@ func TestImportRefuses(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.putCatalog(t, deskCatalog(1, deskAgent))
-	dealer := `{"tenant":{"name":"dealer","catalog":"expertconnect","catalog_version":2,"primary_administrator":"user:a","created_at":"2026-01-02T03:04:05Z"}}`
-	contact := `{"tenant":{"name":"contact","catalog":"goto_contact_center","catalog_version":1,"created_at":"2026-01-02T03:04:05Z"}}`
+	dealer := `{"tenant":{"name":"dealer","catalog":"expertconnect","catalog_version":3,"primary_administrator":"user:a","created_at":"2026-01-02T03:04:05Z"}}`
+	contact := `{"tenant":{"name":"contact","catalog":"goto_contact_center","catalog_version":2,"created_at":"2026-01-02T03:04:05Z"}}`
 	many := []string{bossLine}
 	for i := range 10_001 {
 		many = append(many, fmt.Sprintf(`{"assignment":{"subject":"user:x","role":"agent","scope":"team:%05d"}}`, i))
@@ -239,7 +239,7 @@ func TestImportRefuses(t *testing.T) {
 		"a line without bound": {fileOf(long), "line 2: it is longer than"},
 		"a tenant's name":      {bytes.Replace(deskFile(bossLine), []byte(`"name":"desk"`), []byte(`"name":"a b"`), 1), "line 2: name: a tenant has letters"},
 		"tenants in disorder":  {bytes.Replace(fileOf(dealer, `{"assignment":{"subject":"user:a","role":"administrator"}}`, contact), []byte("{}"), nil, 1), `line 4: the tenant "contact" is there twice, or comes after "dealer"`},
-		"no catalog":           {fileOf(strings.Replace(contact, `version":1`, `version":7`, 1)), `line 2: the catalog "goto_contact_center" version 7 is neither stored nor in the file`},
+		"no catalog":           {fileOf(strings.Replace(contact, `version":2`, `version":7`, 1)), `line 2: the catalog "goto_contact_center" version 7 is neither stored nor in the file`},
 		"no time of creation":  {fileOf(strings.Replace(contact, `2026-01-02T03:04:05Z`, ``, 1)), "line 2: created_at: it is missing"},
 		"an invalid catalog":   {fileOf(`{"catalog":{"name":"x","version":1,"yaml":"name: x\n"}}`), "line 2: the catalog is not valid"},
 		"a catalog's name":     {fileOf(`{"catalog":{"name":"x","version":1,"yaml":` + jsonText(deskCatalog(2, "")) + `}}`), `line 2: the catalog is "desk" version 2`},

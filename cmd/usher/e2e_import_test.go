@@ -26,7 +26,7 @@ func importFile(t *testing.T) (name string, content []byte) {
 	}
 	line(`{"usher_export":1}`)
 	for _, tenant := range []string{"acme", "globex"} {
-		line(`{"tenant":{"name":%q,"catalog":"liveagent","catalog_version":1,"created_at":"2026-01-02T03:04:05Z"}}`, tenant)
+		line(`{"tenant":{"name":%q,"catalog":"liveagent","catalog_version":2,"created_at":"2026-01-02T03:04:05Z"}}`, tenant)
 		line(`{"assignment":{"subject":"user:mia@desk.example","role":"admin"}}`)
 		for i := range 10_000 {
 			line(`{"assignment":{"subject":"user:n%06d@desk.example","role":"agent","scope":"department:%d"}}`, i, i%7)
