@@ -1311,6 +1311,10 @@ func TestBadInputClosedStore(t *testing.T) {
 			}
 			continue
 		}
+		if err == nil {
+			t.Errorf("%s: got %v without a store", name, response)
+			continue
+		}
 		badCall{code: codes.Unavailable, reason: "STORE_UNAVAILABLE", remedy: "try again"}.compare(t, err)
 		if leak := leaks(err); leak != "" || proto.Size(response) != 0 {
 			t.Errorf("%s: got %v and %v, with %q in it", name, response, err, leak)
