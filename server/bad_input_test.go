@@ -1305,6 +1305,10 @@ func TestBadInputClosedStore(t *testing.T) {
 	for _, request := range goodRequests() {
 		name := request.ProtoReflect().Descriptor().FullName()
 		response, err := rpcs[name].call(t.Context(), h.conn, request)
+		for n := 0; err == nil && n < 1000 && name != "usher.v1.GetServerInfoRequest"; n++ {
+			// What is too much for the cache is dropped in the background.
+			response, err = rpcs[name].call(t.Context(), h.conn, request)
+		}
 		if name == "usher.v1.GetServerInfoRequest" {
 			if err != nil {
 				t.Errorf("%s needs no store: got %v", name, err)
