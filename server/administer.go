@@ -137,63 +137,20 @@ func digestOf(request proto.Message) (digest [sha256.Size]byte, err error) {
 
 // consequences adds what the acts entail to the draft, and returns what somebody should
 // know of them.
-func (p *planning) consequences() (warnings []*usherv1.Warning, err error) {
-	if changes := p.draft.changes; len(changes) == 0 {
-		return nil, nil
+func (p *planning) consequences() ([]*usherv1.Warning, error) {
+	d := p.draft
+	more, found, err := p.tenant.table.Catalog().Consequences(p.tenant.Tenant, d.changes, d.Reader, d, p.now)
+	if err != nil {
+		return nil, err
 	}
-	catalog := p.tenant.table.Catalog()
-	if primary := p.tenant.Primary; p.draft.bySubject[primary] != nil {
-		held, err := collect(p.draft.Reader.AssignmentsOf(p.tenant.ID, primary))
-		if err != nil {
-			return nil, err
-		}
-		if catalog.LosesPrimary(p.tenant.Tenant, held, p.draft.changes, p.now) {
-			p.draft.apply([]store.Change{store.SetPrimary{Tenant: p.tenant.ID}})
-			warnings = append(warnings, noPrimaryWarning(primary))
-		}
-	}
-	for _, role := range p.draft.granted() {
-		limit := catalog.AdvisoryLimit(role)
-		if limit == nil {
-			continue
-		}
-		more, err := p.moreHold(role, int(limit.GetHolders()))
-		if err != nil {
-			return nil, err
-		}
-		if more {
-			warnings = append(warnings, &usherv1.Warning{
-				Code: usherv1.WarningCode_WARNING_CODE_MANY_HOLDERS, Text: limit.GetWarning()["en"], Texts: limit.GetWarning(),
-			})
-		}
+	d.apply(more)
+	var warnings []*usherv1.Warning
+	for _, w := range found {
+		warnings = append(warnings, &usherv1.Warning{
+			Code: usherv1.WarningCode(usherv1.WarningCode_value["WARNING_CODE_"+string(w.Code)]), Text: w.Texts["en"], Texts: w.Texts,
+		})
 	}
 	return warnings, nil
-}
-
-// moreHold reports whether more than so many subjects hold a role, or will.
-func (p *planning) moreHold(role string, most int) (bool, error) {
-	holders := map[string]bool{}
-	for a, err := range p.draft.AssignmentsByRole(p.tenant.ID, role, store.AssignmentKey{}) {
-		if err != nil {
-			return false, err
-		}
-		if !a.Ended(p.now) {
-			holders[a.Subject] = true
-		}
-		if len(holders) > most {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-func noPrimaryWarning(subject string) *usherv1.Warning {
-	texts := map[string]string{
-		"en": subject + " was the primary administrator. Nobody is it now: name another one.",
-		"de": subject + " war Hauptansprechpartner unter den Administratoren. Jetzt ist es niemand: Benennen Sie jemand anderen.",
-		"fr": subject + " était l’administrateur principal. Il n’y en a plus : désignez-en un autre.",
-	}
-	return &usherv1.Warning{Code: usherv1.WarningCode_WARNING_CODE_NO_PRIMARY_ADMINISTRATOR, Text: texts["en"], Texts: texts}
 }
 
 // behalf reads on whose behalf a write is made.

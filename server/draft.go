@@ -53,20 +53,6 @@ func (d *draft) set(key store.AssignmentKey, interval *store.Interval) {
 	put(d.byRole, key.Role)
 }
 
-// granted returns the roles of which assignments are set, in byte order.
-func (d *draft) granted() (roles []string) {
-	for role, changed := range d.byRole {
-		for _, interval := range changed {
-			if interval != nil {
-				roles = append(roles, role)
-				break
-			}
-		}
-	}
-	slices.Sort(roles)
-	return roles
-}
-
 // subjects returns those whose assignments are changed, in byte order.
 func (d *draft) subjects() []string { return slices.Sorted(maps.Keys(d.bySubject)) }
 

@@ -62,6 +62,15 @@ func needs(c *catalogv1.Catalog) []string {
 		}
 	}
 	actors := append(slices.Clone(roles), tables.OperatorWord)
+	for _, actor := range actors {
+		all[actor+" names the primary administrator"] = true
+	}
+	if c.GetAdministration().GetHasPrimary() {
+		all["a warning of NO_PRIMARY_ADMINISTRATOR"] = true
+	}
+	if len(c.GetAdministration().GetAdvisoryLimits()) > 0 {
+		all["a warning of MANY_HOLDERS"] = true
+	}
 	for _, toggle := range c.GetToggles() {
 		all[fmt.Sprintf("a check with %s on", toggle.GetName())] = true
 		if !toggle.GetLocked() {
@@ -206,6 +215,9 @@ func countCheck(in *tables.Table, all map[string]bool, c *catalogv1.Catalog, q t
 }
 
 func countAct(in *tables.Table, all map[string]bool, c *catalogv1.Catalog, a tables.Act) {
+	for _, code := range a.Warns {
+		all["a warning of "+code] = true
+	}
 	actor := tables.OperatorWord
 	if a.Actor != tables.OperatorWord {
 		active, dormant := rolesHeld(in, c, a.Actor)
@@ -226,6 +238,8 @@ func countAct(in *tables.Table, all map[string]bool, c *catalogv1.Catalog, a tab
 		if active, dormant := rolesHeld(in, c, a.Subject); len(active) == 1 && len(dormant) == 0 {
 			all[fmt.Sprintf("%s removes who holds %s", actor, active[0])] = true
 		}
+	case len(a.Primary) > 0:
+		all[actor+" names the primary administrator"] = true
 	default:
 		all[fmt.Sprintf("%s sets %s", actor, a.What)] = true
 	}

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -186,11 +187,13 @@ func errorWords(err error) string {
 
 func (r *tableRun) act(tenant int, a *tables.Act) {
 	before := r.facts(tenant)
-	outcome, err := r.do(tenantOf(tenant), a)
+	response, err := r.do(tenantOf(tenant), a)
 	after := r.facts(tenant)
-	got := tables.Answer{Words: strings.ToLower(strings.TrimPrefix(outcome.String(), "OUTCOME_"))}
+	var got tables.Answer
 	if err != nil {
 		got = errorAnswer(err)
+	} else {
+		got = answerOf(response)
 	}
 	if want := a.Judge(got, before, after); want != "" {
 		r.Errorf("%s: %v: got %v, want %s", a.Place, a, got, want)
@@ -203,7 +206,24 @@ func (r *tableRun) act(tenant int, a *tables.Act) {
 	}
 }
 
-func (r *tableRun) do(tenant string, a *tables.Act) (usherv1.Outcome, error) {
+// outcome is what the answers to all acts have.
+type outcome interface{ GetOutcome() usherv1.Outcome }
+
+// answerOf is the answer to an act as the tables write it.
+func answerOf(response outcome) tables.Answer {
+	answer := tables.Answer{Words: strings.ToLower(strings.TrimPrefix(response.GetOutcome().String(), "OUTCOME_"))}
+	if warned, may := response.(interface{ GetWarnings() []*usherv1.Warning }); may {
+		var codes []string
+		for _, w := range warned.GetWarnings() {
+			codes = append(codes, strings.TrimPrefix(w.GetCode().String(), "WARNING_CODE_"))
+		}
+		slices.Sort(codes)
+		answer.Warnings = strings.Join(codes, ", ")
+	}
+	return answer
+}
+
+func (r *tableRun) do(tenant string, a *tables.Act) (outcome, error) {
 	ctx := r.Context()
 	actor, operator := &usherv1.Actor{Subject: a.Actor, Groups: a.Groups}, &usherv1.Operator{}
 	switch {
@@ -216,8 +236,7 @@ func (r *tableRun) do(tenant string, a *tables.Act) (usherv1.Outcome, error) {
 		if a.Actor == tables.OperatorWord {
 			request.By = &usherv1.GrantRequest_Operator{Operator: operator}
 		}
-		response, err := r.admin.Grant(ctx, request)
-		return response.GetOutcome(), err
+		return r.admin.Grant(ctx, request)
 	case len(a.Revoke) > 0:
 		request := &usherv1.RevokeRequest{
 			Tenant: tenant, Subject: a.Subject, Role: a.What, Scope: a.Scope, Everywhere: a.Everywhere,
@@ -226,8 +245,7 @@ func (r *tableRun) do(tenant string, a *tables.Act) (usherv1.Outcome, error) {
 		if a.Actor == tables.OperatorWord {
 			request.By = &usherv1.RevokeRequest_Operator{Operator: operator}
 		}
-		response, err := r.admin.Revoke(ctx, request)
-		return response.GetOutcome(), err
+		return r.admin.Revoke(ctx, request)
 	case len(a.Change) > 0:
 		request := &usherv1.ChangeRoleRequest{
 			Tenant: tenant, Subject: a.Subject, From: a.What, To: a.NewRole, Scopes: a.In,
@@ -237,8 +255,7 @@ func (r *tableRun) do(tenant string, a *tables.Act) (usherv1.Outcome, error) {
 		if a.Actor == tables.OperatorWord {
 			request.By = &usherv1.ChangeRoleRequest_Operator{Operator: operator}
 		}
-		response, err := r.admin.ChangeRole(ctx, request)
-		return response.GetOutcome(), err
+		return r.admin.ChangeRole(ctx, request)
 	case len(a.Remove) > 0:
 		request := &usherv1.RemoveSubjectRequest{
 			Tenant: tenant, Subject: a.Subject, By: &usherv1.RemoveSubjectRequest_Actor{Actor: actor},
@@ -246,8 +263,15 @@ func (r *tableRun) do(tenant string, a *tables.Act) (usherv1.Outcome, error) {
 		if a.Actor == tables.OperatorWord {
 			request.By = &usherv1.RemoveSubjectRequest_Operator{Operator: operator}
 		}
-		response, err := r.admin.RemoveSubject(ctx, request)
-		return response.GetOutcome(), err
+		return r.admin.RemoveSubject(ctx, request)
+	case len(a.Primary) > 0:
+		request := &usherv1.SetPrimaryAdministratorRequest{
+			Tenant: tenant, Subject: a.Subject, By: &usherv1.SetPrimaryAdministratorRequest_Actor{Actor: actor},
+		}
+		if a.Actor == tables.OperatorWord {
+			request.By = &usherv1.SetPrimaryAdministratorRequest_Operator{Operator: operator}
+		}
+		return r.admin.SetPrimaryAdministrator(ctx, request)
 	}
 	request := &usherv1.SetToggleRequest{
 		Tenant: tenant, Toggle: a.What, State: wantedState(a),
@@ -256,8 +280,7 @@ func (r *tableRun) do(tenant string, a *tables.Act) (usherv1.Outcome, error) {
 	if a.Actor == tables.OperatorWord {
 		request.By = &usherv1.SetToggleRequest_Operator{Operator: operator}
 	}
-	response, err := r.admin.SetToggle(ctx, request)
-	return response.GetOutcome(), err
+	return r.admin.SetToggle(ctx, request)
 }
 
 func wantedState(a *tables.Act) usherv1.ToggleState {
@@ -305,6 +328,11 @@ func (r *tableRun) facts(tenant int) tables.Facts {
 	for _, toggle := range toggles.GetToggles() {
 		f.Toggles[toggle.GetName()] = toggle.GetState() == usherv1.ToggleState_TOGGLE_STATE_ON
 	}
+	about, err := r.operator.GetTenant(r.Context(), &usherv1.GetTenantRequest{Tenant: tenantOf(tenant)})
+	if err != nil {
+		r.Fatal(err)
+	}
+	f.Primary = about.GetTenant().GetPrimaryAdministrator()
 	return f
 }
 

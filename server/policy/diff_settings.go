@@ -80,8 +80,11 @@ func (c *Catalog) ruleSettings(s *settings) {
 	}
 	for _, r := range c.roles {
 		s.add("role "+r.name, "held in", r.placesText())
+		if r == c.defaultRole {
+			continue // nobody holds it
+		}
 		s.add("role "+r.name, "held by", sorted(keys(r.holders)))
-		if r.exclusive {
+		if slices.ContainsFunc(c.roles, r.excludes) {
 			s.add("role "+r.name, "beside other exclusive roles", "never")
 		}
 	}
@@ -103,6 +106,12 @@ func (c *Catalog) ruleSettings(s *settings) {
 	for _, t := range a.GetRefusedTransitions() {
 		s.add(transitionName(t), "refused", transitionText(t))
 	}
+}
+
+// excludes reports whether nobody can hold both roles, and one could otherwise.
+func (r *role) excludes(other *role) bool {
+	shared := func(holder string) bool { return r.holders[holder] && other.holders[holder] }
+	return r != other && r.exclusive && other.exclusive && other != r.catalog.defaultRole && slices.ContainsFunc(keys(r.holders), shared)
 }
 
 func (r *role) placesText() string {

@@ -55,8 +55,8 @@ var (
 	ofWriting = []string{"server/act.go", "server/administer.go", "server/draft.go", "server/preview.go"}
 	// ofPlanning are the files of what is administered, and by whom.
 	ofPlanning = []string{
-		"server/policy/conflict.go", "server/policy/may_grant.go", "server/policy/plan.go", "server/policy/plan_change.go",
-		"server/policy/primary.go",
+		"server/policy/conflict.go", "server/policy/consequences.go", "server/policy/may_grant.go", "server/policy/plan.go",
+		"server/policy/plan_change.go", "server/policy/primary.go",
 	}
 )
 

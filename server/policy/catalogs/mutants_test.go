@@ -139,6 +139,13 @@ func (m *mutator) mutateRule(i, k int, rule *catalogv1.Rule) {
 		m.add(kind, at+what, func(c *catalogv1.Catalog) { change(c.Roles[i].Rules[k]) })
 	}
 	m.add("rule", at+"left out", func(c *catalogv1.Catalog) { c.Roles[i].Rules = slices.Delete(c.Roles[i].Rules, k, k+1) })
+	for other, role := range m.GetRoles() {
+		if other != i {
+			m.add("rule", at+"also in "+role.GetName(), func(c *catalogv1.Catalog) {
+				c.Roles[other].Rules = append(c.Roles[other].Rules, proto.CloneOf(rule))
+			})
+		}
+	}
 	edit("rule", "allow for forbid", func(r *catalogv1.Rule) { r.Allow, r.Forbid = r.GetForbid(), r.GetAllow() })
 	for n, p := range rule.GetAllow() {
 		edit("permission", "without "+p, func(r *catalogv1.Rule) { r.Allow = slices.Delete(r.Allow, n, n+1) })

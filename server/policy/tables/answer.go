@@ -2,6 +2,7 @@ package tables
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ type Answer struct {
 	ToggleOn      bool
 	// Recheck is when to ask again; zero: never.
 	Recheck time.Time
+	// Warnings are the codes of what an act is warned of, with commas.
+	Warnings string
 	// Remedy is what a refusal says to do instead.
 	Remedy string
 	// Why is what an error says, for people.
@@ -36,6 +39,9 @@ var codes = map[policy.Code]string{
 	policy.RoleLacksPermission: "ROLE_LACKS_PERMISSION",
 	policy.NoRole:              "NO_ROLE",
 }
+
+// warnings are the codes of warnings.
+var warnings = []policy.WarningCode{policy.ManyHolders, policy.NoPrimaryAdministrator}
 
 // wordsOf is how many words an answer has that begins with that word; 0: no answer does.
 func wordsOf(first string) int {
@@ -77,6 +83,8 @@ func (a Answer) String() string {
 			where = "the tenant"
 		}
 		text += fmt.Sprintf(" (held by %s in %s)", a.Holder, where)
+	case a.Warnings != "":
+		text += " with the warning " + a.Warnings
 	}
 	return text
 }
@@ -115,6 +123,13 @@ func (a Act) Judge(got Answer, before, after Facts) string {
 	if !strings.Contains(got.Remedy, a.Remedy) {
 		return fmt.Sprintf("%s with %q in the remedy, which is %q", a.Answer, a.Remedy, got.Remedy)
 	}
+	switch wanted := joined(a.Warns); {
+	case wanted == got.Warnings:
+	case wanted == "":
+		return a.Answer + " without a warning"
+	default:
+		return fmt.Sprintf("%s with the warning %s", a.Answer, wanted)
+	}
 	want := before
 	if a.Answer == ChangedWord {
 		want = a.applied(before)
@@ -123,4 +138,9 @@ func (a Act) Judge(got Answer, before, after Facts) string {
 		return fmt.Sprintf("%s and no other change than it says; there is %s", a.Answer, wrong)
 	}
 	return ""
+}
+
+// joined writes codes of warnings, in whatever order they are, as an Answer has them.
+func joined(codes []string) string {
+	return strings.Join(slices.Sorted(slices.Values(codes)), ", ")
 }

@@ -1,11 +1,13 @@
 package tables
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
 )
 
@@ -15,11 +17,13 @@ type Facts struct {
 	Held map[store.AssignmentKey]store.Interval
 	// Toggles are how all toggles of the catalog stand.
 	Toggles map[string]bool
+	// Primary is the primary administrator, if there is one.
+	Primary string
 }
 
 // applied returns the facts after the act has done what it says.
 func (a Act) applied(to Facts) Facts {
-	f := Facts{Held: maps.Clone(to.Held), Toggles: maps.Clone(to.Toggles)}
+	f := Facts{Held: maps.Clone(to.Held), Toggles: maps.Clone(to.Toggles), Primary: to.Primary}
 	lose := func(role string) {
 		maps.DeleteFunc(f.Held, func(key store.AssignmentKey, i store.Interval) bool {
 			ended := store.Assignment{AssignmentKey: key, Interval: i}.Ended(Now)
@@ -27,7 +31,12 @@ func (a Act) applied(to Facts) Facts {
 		})
 	}
 	key := store.AssignmentKey{Subject: a.Subject, Role: a.What, Scope: a.Scope}
+	if slices.Contains(a.Warns, string(policy.NoPrimaryAdministrator)) {
+		f.Primary = ""
+	}
 	switch {
+	case len(a.Primary) > 0:
+		f.Primary = a.Subject
 	case len(a.Change) > 0:
 		lose(a.What)
 		for _, scope := range a.In.orNone() {
@@ -64,6 +73,9 @@ func (f Facts) Difference(other Facts) string {
 		if f.Toggles[toggle] != on {
 			found = append(found, fmt.Sprintf("+%s is on: %t", toggle, on))
 		}
+	}
+	if f.Primary != other.Primary {
+		found = append(found, "+"+cmp.Or(other.Primary, "nobody")+" is the primary administrator")
 	}
 	slices.Sort(found)
 	return strings.Join(found, ", ")

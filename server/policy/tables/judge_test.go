@@ -19,6 +19,8 @@ checks:
 administration:
   - {as: operator, grant: clerk, to: user:bob, in: floor:one, answer: changed}
   - {as: user:amy, revoke: clerk, from: user:bob, answer: FAILED_PRECONDITION HELD_IN_SCOPES, remedy: name one}
+  - {as: operator, remove: user:bob, answer: changed, warns: [NO_PRIMARY_ADMINISTRATOR, MANY_HOLDERS]}
+  - {as: operator, name_primary: user:bob, answer: changed}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +52,9 @@ administration:
 	switched := tables.Facts{Held: granted.Held, Toggles: map[string]bool{"night": false}}
 	more := tables.Facts{Held: maps.Clone(granted.Held), Toggles: nothing.Toggles}
 	more.Held[store.AssignmentKey{Subject: "user:eve", Role: "boss"}] = store.Interval{End: tables.Now}
-	grant, revoke := steps[2].Act, steps[3].Act
+	primary := tables.Facts{Held: granted.Held, Toggles: nothing.Toggles, Primary: "user:bob"}
+	grant, revoke, remove, name := steps[2].Act, steps[3].Act, steps[4].Act, steps[5].Act
+	const both = "MANY_HOLDERS, NO_PRIMARY_ADMINISTRATOR"
 	refused := tables.Answer{Words: "FAILED_PRECONDITION HELD_IN_SCOPES", Remedy: "name one of these scopes"}
 	for _, test := range []struct {
 		name          string
@@ -67,6 +71,12 @@ administration:
 			"somebody else, too", grant, tables.Answer{Words: "changed"}, nothing, more,
 			"changed and no other change than it says; there is +user:eve is boss until 2026-01-15 12:00:00 +0000 UTC",
 		},
+		{"somebody is primary, too", grant, tables.Answer{Words: "changed"}, nothing, primary, "changed and no other change than it says; there is +user:bob is the primary administrator"},
+		{"a warning too much", grant, tables.Answer{Words: "changed", Warnings: both}, nothing, granted, "changed without a warning"},
+		{"all warnings", remove, tables.Answer{Words: "changed", Warnings: both}, primary, nothing, ""},
+		{"a warning too few", remove, tables.Answer{Words: "changed", Warnings: "MANY_HOLDERS"}, primary, nothing, "changed with the warning " + both},
+		{"named", name, tables.Answer{Words: "changed"}, granted, primary, ""},
+		{"named and not done", name, tables.Answer{Words: "changed"}, granted, granted, "changed and no other change than it says; there is +nobody is the primary administrator"},
 		{"refused", revoke, refused, granted, granted, ""},
 		{"refused and done", revoke, refused, granted, nothing, "FAILED_PRECONDITION HELD_IN_SCOPES and no other change than it says; there is -user:bob is clerk in floor:one"},
 		{

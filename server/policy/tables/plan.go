@@ -166,7 +166,7 @@ func (c *Case) Acts() []Act {
 				}
 			}
 		}
-		for _, subject := range c.Remove {
+		for _, subject := range slices.Concat(c.Remove, c.Primary) {
 			all = append(all, Act{Case: c, Actor: as, Subject: subject})
 		}
 	}
@@ -187,6 +187,8 @@ func (a Act) String() string {
 		text += fmt.Sprintf(" change %s of %s into %s", a.What, a.Subject, a.NewRole)
 	case len(a.Remove) > 0:
 		text += " remove " + a.Subject
+	case len(a.Primary) > 0:
+		text += " name_primary " + a.Subject
 	case len(a.TurnOn) > 0:
 		text += " turn on " + a.What
 	default:

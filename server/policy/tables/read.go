@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
 )
 
@@ -141,18 +143,18 @@ func startsBeforeEnd(i store.Interval) bool {
 func (c *Case) problem() string {
 	answer := strings.Fields(c.Answer)
 	acts := 0
-	for _, list := range []Each{c.Grant, c.Revoke, c.Change, c.Remove, c.TurnOn, c.TurnOff} {
+	for _, list := range []Each{c.Grant, c.Revoke, c.Change, c.Remove, c.Primary, c.TurnOn, c.TurnOff} {
 		acts += min(len(list), 1)
 	}
 	switch {
 	case (len(c.Who) > 0) == (len(c.As) > 0):
-		return "write who … may …, or as … grant, revoke, change, remove, turn_on or turn_off …"
-	case len(c.Who) > 0 && (len(c.May) == 0 || acts > 0 || len(c.Given) > 0 || c.Remedy != ""):
+		return "write who … may …, or as … grant, revoke, change, remove, name_primary, turn_on or turn_off …"
+	case len(c.Who) > 0 && (len(c.May) == 0 || acts > 0 || len(c.Given) > 0 || c.Remedy != "" || len(c.Warns) > 0):
 		return "a check says who may what, and nothing of an act"
 	case len(c.As) > 0 && (len(c.May) > 0 || len(c.In) > 1 && len(c.Change) == 0 || len(c.WithOn)+len(c.WithOff) > 0):
 		return "an act but a change is in one scope at most, and it has nothing of a check"
 	case len(c.As) > 0 && acts != 1:
-		return "an act is one of grant, revoke, change, remove, turn_on and turn_off"
+		return "an act is one of grant, revoke, change, remove, name_primary, turn_on and turn_off"
 	case (len(c.Grant) > 0) != (len(c.To) > 0) || (len(c.Revoke) > 0) != (len(c.From) > 0):
 		return "it is grant … to …, and revoke … from …"
 	case (len(c.Change) > 0) != (len(c.Of) > 0) || (len(c.Change) > 0) != (len(c.Into) > 0):
@@ -161,6 +163,8 @@ func (c *Case) problem() string {
 		return "everywhere is for a revoke, without a scope"
 	case c.Tenant != "" && c.Tenant != OtherTenant:
 		return fmt.Sprintf("tenant %q: it is %s, or left out", c.Tenant, OtherTenant)
+	case len(c.Warns) > 0 && c.Answer != ChangedWord:
+		return "only what is changed is warned of"
 	case len(answer) == 0:
 		return "the answer is missing"
 	}
@@ -188,7 +192,7 @@ func (c *Case) namesProblem() string {
 		names bool
 	}{
 		{"who", c.Who, false}, {"groups", c.Groups, false}, {"in", c.In, false},
-		{"to", c.To, false}, {"from", c.From, false}, {"of", c.Of, false}, {"remove", c.Remove, false},
+		{"to", c.To, false}, {"from", c.From, false}, {"of", c.Of, false}, {"remove", c.Remove, false}, {"name_primary", c.Primary, false},
 		{"grant", c.Grant, true}, {"revoke", c.Revoke, true}, {"change", c.Change, true}, {"into", c.Into, true},
 		{"turn_on", c.TurnOn, true}, {"turn_off", c.TurnOff, true},
 	} {
@@ -211,6 +215,11 @@ func (c *Case) namesProblem() string {
 	for _, owner := range c.Owner {
 		if owner != selfWord && owner != "" && !isID(owner) {
 			return idProblem("owner", owner)
+		}
+	}
+	for _, warning := range c.Warns {
+		if !slices.Contains(warnings, policy.WarningCode(warning)) {
+			return fmt.Sprintf("warns %q: it is %s or %s", warning, warnings[0], warnings[1])
 		}
 	}
 	for _, may := range c.May {

@@ -81,7 +81,7 @@ func (s *State) hold(all []Holding) (failures []Failure) {
 		if err != nil {
 			failures = append(failures, Failure{h.Place, describe(a.AssignmentKey, a.Interval), "that it can be held", errorAnswer(err).String()})
 		}
-		s.apply(changes)
+		s.write(changes, Epoch)
 	}
 	return failures
 }

@@ -58,21 +58,29 @@ func TestBuiltInCatalogsPass(t *testing.T) {
 // TestFailuresSayWhatAndWhy plants faults in a catalog and reads the failures.
 func TestFailuresSayWhatAndWhy(t *testing.T) {
 	t.Parallel()
-	source, table := builtIn(t, "liveagent")
-	for _, fault := range []struct{ old, new, failure string }{
+	for _, fault := range []struct{ catalog, old, new, failure string }{
 		{
-			"reach: assigned", "reach: tenant",
+			"expertconnect", "holders: 3", "holders: 2",
+			"as user:rita grant administrator to user:new: want changed without a warning; got changed with the warning MANY_HOLDERS",
+		},
+		{
+			"expertconnect", "has_primary: true", "has_primary: false",
+			"as user:rita name_primary user:rita: want changed; got FAILED_PRECONDITION NO_PRIMARY (",
+		},
+		{
+			"liveagent", "reach: assigned", "reach: tenant",
 			"may ticket:view, in department:support: want OUT_OF_SCOPE agent; got allow agent (held by user:anna in department:sales)",
 		},
 		{
-			"role:grant, role:revoke,", "role:grant,",
+			"liveagent", "role:grant, role:revoke,", "role:grant,",
 			`as user:adam revoke agent from user:anna in department:sales: want changed; got PERMISSION_DENIED ACTOR_NOT_ALLOWED (user:adam may not revoke the role "agent" in department:sales: `,
 		},
 		{
-			"holders: [user, group]", "holders: [user]",
+			"liveagent", "holders: [user, group]", "holders: [user]",
 			`group:night is agent in department:support: want that it can be held; got FAILED_PRECONDITION NOT_ASSIGNABLE_TO_HOLDER (the role "agent" can't be held by group:night: name a subject of type user)`,
 		},
 	} {
+		source, table := builtIn(t, fault.catalog)
 		result := table.Run(parse(t, strings.Replace(source, fault.old, fault.new, 1)))
 		if !slices.ContainsFunc(result.Failures, func(f tables.Failure) bool { return strings.Contains(f.String(), fault.failure) }) {
 			t.Errorf("%s instead of %s: no failure has %q:\n%v", fault.new, fault.old, fault.failure, result.Failures[:min(5, len(result.Failures))])

@@ -3,7 +3,9 @@ package tables
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
@@ -16,11 +18,38 @@ import (
 type State struct {
 	catalog *policy.Catalog
 	table   *policy.Table
-	// held is what each subject and group holds. The lists are never changed in place.
-	held    map[string][]store.Assignment
+	tenant  store.Tenant
+	held    assignments
 	toggles map[string]bool
 	// holders are made when they are asked for, as they are at Now.
 	holders map[string]*policy.Holder
+}
+
+// assignments are what each subject and group holds. The lists are never changed in place.
+type assignments map[string][]store.Assignment
+
+// AssignmentsOf implements policy.Assignments.
+func (a assignments) AssignmentsOf(_ store.TenantID, subject string) iter.Seq2[store.Assignment, error] {
+	return func(yield func(store.Assignment, error) bool) {
+		for _, held := range a[subject] {
+			if !yield(held, nil) {
+				return
+			}
+		}
+	}
+}
+
+// AssignmentsByRole implements policy.Assignments, in any order.
+func (a assignments) AssignmentsByRole(_ store.TenantID, role string, _ store.AssignmentKey) iter.Seq2[store.Assignment, error] {
+	return func(yield func(store.Assignment, error) bool) {
+		for _, all := range a {
+			for _, held := range all {
+				if held.Role == role && !yield(held, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // newState makes a tenant in which the first administrator holds the protected role, and
@@ -29,21 +58,25 @@ func newState(c *policy.Catalog, first string) *State {
 	s := &State{
 		catalog: c,
 		table:   policy.NewTable(c, nil),
-		held:    map[string][]store.Assignment{},
+		held:    assignments{},
 		toggles: map[string]bool{},
 		holders: map[string]*policy.Holder{},
 	}
-	s.held[first] = []store.Assignment{{AssignmentKey: store.AssignmentKey{Subject: first, Role: c.ProtectedRole()}}}
+	changes, err := c.PlanFirstAdministrator(first)
+	if err != nil {
+		panic(err) // a catalog lets users hold the protected role
+	}
+	s.apply(changes)
 	return s
 }
 
 func (s *State) clone() *State {
-	return &State{s.catalog, s.table, maps.Clone(s.held), maps.Clone(s.toggles), maps.Clone(s.holders)}
+	return &State{s.catalog, s.table, s.tenant, maps.Clone(s.held), maps.Clone(s.toggles), maps.Clone(s.holders)}
 }
 
 // Facts are what acts can change.
 func (s *State) Facts() Facts {
-	f := Facts{Held: make(map[store.AssignmentKey]store.Interval, len(s.held)), Toggles: map[string]bool{}}
+	f := Facts{Held: make(map[store.AssignmentKey]store.Interval, len(s.held)), Toggles: map[string]bool{}, Primary: s.tenant.Primary}
 	for _, all := range s.held {
 		for _, a := range all {
 			f.Held[a.AssignmentKey] = a.Interval
@@ -105,8 +138,7 @@ func (s *State) Do(a *Act) Answer {
 	if len(changes) == 0 {
 		return Answer{Words: unchangedWord}
 	}
-	s.apply(changes)
-	return Answer{Words: ChangedWord}
+	return Answer{Words: ChangedWord, Warnings: joined(s.write(changes, Now))}
 }
 
 // errInterval is for what could never be in force.
@@ -137,6 +169,9 @@ func (s *State) planned(actor policy.Actor, a *Act) ([]store.Change, error) {
 		return s.table.PlanChangeRole(actor, s.subject(a.Subject, Now), a.What, a.NewRole, a.In, a.Interval(), Now)
 	case len(a.Remove) > 0:
 		return s.table.PlanRemoveSubject(actor, s.subject(a.Subject, Now), Now)
+	case len(a.Primary) > 0:
+		keeps := slices.ContainsFunc(s.held[a.Subject], func(held store.Assignment) bool { return s.catalog.Keeps(held, Now) })
+		return s.table.PlanSetPrimary(actor, s.tenant, a.Subject, keeps)
 	}
 	return s.planToggle(actor, a.What, len(a.TurnOn) > 0)
 }
@@ -191,6 +226,21 @@ func (s *State) subject(name string, now time.Time) policy.Subject {
 	return subject
 }
 
+// write makes changes with what they entail, and returns the codes of what is warned of.
+func (s *State) write(changes []store.Change, now time.Time) (codes []string) {
+	before := maps.Clone(s.held)
+	s.apply(changes)
+	more, warnings, err := s.catalog.Consequences(s.tenant, changes, before, s.held, now)
+	if err != nil {
+		panic(err) // reading from memory does not fail
+	}
+	s.apply(more)
+	for _, w := range warnings {
+		codes = append(codes, string(w.Code))
+	}
+	return codes
+}
+
 func (s *State) apply(changes []store.Change) {
 	for _, change := range changes {
 		switch c := change.(type) {
@@ -201,6 +251,8 @@ func (s *State) apply(changes []store.Change) {
 		case store.SetToggle:
 			s.toggles[c.Toggle] = c.On
 			s.table = policy.NewTable(s.catalog, s.toggles)
+		case store.SetPrimary:
+			s.tenant.Primary = c.Subject
 		}
 	}
 }

@@ -79,6 +79,7 @@ type Case struct {
 	Into       Each      `yaml:"into"`
 	Of         Each      `yaml:"of"`
 	Remove     Each      `yaml:"remove"`
+	Primary    Each      `yaml:"name_primary"`
 	TurnOn     Each      `yaml:"turn_on"`
 	TurnOff    Each      `yaml:"turn_off"`
 	Everywhere bool      `yaml:"everywhere"`
@@ -86,6 +87,7 @@ type Case struct {
 	Ends       Instant   `yaml:"ends"`
 	Given      []Holding `yaml:"given"`
 	Remedy     string    `yaml:"remedy"`
+	Warns      Each      `yaml:"warns"`
 
 	// attributes are the facts as a request carries them.
 	attributes map[string]*structpb.Value
