@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -93,9 +94,16 @@ func encodeLine(w io.Writer, line fileLine) error {
 // decodeLine reads a line, and refuses it if it is not written as encodeLine writes it: then it
 // has no unknown key, none twice, and none at another place.
 func decodeLine(text []byte) (line fileLine, err error) {
+	if bytes.HasSuffix(text, []byte("\r\n")) {
+		return line, errors.New("it ends in CR LF, as on Windows: an export's lines end in LF alone")
+	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&line); err != nil {
+	err = decoder.Decode(&line)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return line, fmt.Errorf("%s: it can't be the %s that is there", cmp.Or(wrong.Field, "the whole line"), wrong.Value)
+	}
+	if err != nil {
 		return line, fmt.Errorf("it is no object of an export: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	var canonical bytes.Buffer

@@ -127,6 +127,9 @@ func (i *importing) run() error {
 	if err := i.progress(); err != nil {
 		return err
 	}
+	if err := i.reread(i.check, i.progress); err != nil {
+		return err
+	}
 	for {
 		message, err := i.server.receive(i.stream)
 		if err != nil {
@@ -144,7 +147,7 @@ func (i *importing) run() error {
 	}
 }
 
-// begin finds what has been taken already, and reads it again.
+// begin finds how much has been taken already.
 func (i *importing) begin() error {
 	i.check = i.server.newImportCheck(i.ctx, i.start, nil)
 	if i.start.GetValidateOnly() {
@@ -167,10 +170,7 @@ func (i *importing) begin() error {
 		return invalid("start.import_id", reasonInvalidImport, "it was begun with another file, or otherwise: take a new id, or go on as it was begun")
 	}
 	i.kept.ID, i.kept.Digest = i.start.GetImportId(), digest
-	if i.kept.Done != nil {
-		return nil
-	}
-	return i.reread(i.check)
+	return nil
 }
 
 // find reads how far the import is.
@@ -190,8 +190,9 @@ func startDigest(start *usherv1.ImportStart) ([sha256.Size]byte, error) {
 	return sha256.Sum256(encoded), err
 }
 
-// reread gives a check all that is kept of the file.
-func (i *importing) reread(check *importCheck) error {
+// reread gives a check all that is kept of the file. It calls progress after each piece, so that the
+// client does not take a long file for silence.
+func (i *importing) reread(check *importCheck, progress func() error) error {
 	for piece := range i.kept.Pieces {
 		var text []byte
 		err := i.server.store.View(i.ctx, func(r store.Reader) (err error) {
@@ -203,6 +204,9 @@ func (i *importing) reread(check *importCheck) error {
 		}
 		if err == nil {
 			err = check.write(text)
+		}
+		if err == nil {
+			err = progress()
 		}
 		if err != nil {
 			return err
@@ -216,11 +220,10 @@ func (i *importing) take(lines []byte) error {
 	if err := i.check.write(lines); err != nil {
 		return err
 	}
-	if i.start.GetValidateOnly() {
-		return nil
+	if !i.start.GetValidateOnly() {
+		i.piece = append(i.piece, lines...)
 	}
-	i.piece = append(i.piece, lines...)
-	if len(i.piece) < importPiece {
+	if uint64(i.check.bytes) < i.kept.Bytes+importPiece {
 		return nil
 	}
 	if err := i.keep(); err != nil {
@@ -229,16 +232,18 @@ func (i *importing) take(lines []byte) error {
 	return i.progress()
 }
 
-// keep writes the bytes that have been checked.
+// keep writes the bytes that have been checked, unless this is a trial.
 func (i *importing) keep() error {
-	if len(i.piece) == 0 {
-		return nil
+	if len(i.piece) > 0 {
+		err := i.server.goOn(i.ctx, store.TakeImport{ID: i.kept.ID, Digest: i.kept.Digest, After: i.kept.Bytes, Piece: i.piece})
+		if err != nil {
+			return err
+		}
+		i.kept.Pieces++
+		i.piece = i.piece[:0]
 	}
-	err := i.server.goOn(i.ctx, store.TakeImport{ID: i.kept.ID, Digest: i.kept.Digest, After: i.kept.Bytes, Piece: i.piece})
-	i.kept.Bytes += uint64(len(i.piece))
-	i.kept.Pieces++
-	i.piece = i.piece[:0]
-	return err
+	i.kept.Bytes = uint64(i.check.bytes)
+	return nil
 }
 
 // goOn makes changes of imports that are not recorded.

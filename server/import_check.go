@@ -358,6 +358,10 @@ func (c *importCheck) assignmentLine(line *assignmentLine) error {
 	case compareKeys(a.AssignmentKey, c.last) <= 0:
 		return c.refuse("the assignment is there twice, or comes too late: assignments are in byte order of subject, role and scope")
 	}
+	// Before the conflicts, whose remedies are for tenants that there are.
+	if err := c.table.Catalog().CheckRole("role", a.Role); err != nil {
+		return c.refuse("%v", err)
+	}
 	if len(c.held) > 0 && c.held[0].Subject != a.Subject {
 		if err := c.endSubject(); err != nil {
 			return err
@@ -404,8 +408,9 @@ func (c *importCheck) endTenant() error {
 		return err
 	}
 	catalog := c.table.Catalog()
-	for _, conflict := range catalog.ConflictsOfTenant(c.kept) {
-		return c.refuse("the tenant %q ends before it, and in it %s", c.tenant.Name, conflict.Text)
+	if !c.kept {
+		return c.refuse("the tenant %q ends before it, and in it no user holds the role %q in the tenant, now and without an end: add somebody who does",
+			c.tenant.Name, catalog.ProtectedRole())
 	}
 	if catalog.LosesPrimary(c.tenant, c.primary, nil, c.now) {
 		return c.refuse("the tenant %q ends before it, and in it %s can't be the primary administrator: "+

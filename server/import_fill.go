@@ -15,6 +15,7 @@ type filler struct {
 	*importing
 	filling *importCheck
 	done    uint64 // items that were filled before
+	lines   int64  // of these items
 	seen    uint64 // items that have been read
 	changes []store.Change
 	waiting int // items in changes
@@ -26,7 +27,7 @@ func (i *importing) fill() error {
 	f := &filler{importing: i, done: i.kept.Filled}
 	check := i.server.newImportCheck(i.ctx, i.start, f)
 	f.filling = check
-	if err := i.reread(check); err != nil {
+	if err := i.reread(check, f.progress); err != nil {
 		return err
 	}
 	if err := check.end(); err != nil {
@@ -61,6 +62,7 @@ func (f *filler) assignment(a store.Assignment) error {
 // item counts an item, and writes those that wait if they are enough.
 func (f *filler) item() error {
 	if f.seen++; f.seen <= f.done {
+		f.lines = f.filling.lines
 		return nil
 	}
 	if f.waiting++; f.waiting < maintained {
@@ -87,9 +89,14 @@ func (f *filler) flush() error {
 	if err := f.server.goOn(f.ctx, f.changes...); err != nil {
 		return err
 	}
-	f.done, f.changes, f.waiting = f.seen, nil, 0
+	f.done, f.lines, f.changes, f.waiting = f.seen, f.filling.lines, nil, 0
+	return f.progress()
+}
+
+// progress tells the client how much has been filled.
+func (f *filler) progress() error {
 	return send[usherv1.ImportResponse](f.server, f.stream, &usherv1.ImportResponse{
-		BytesTaken: int64(f.kept.Bytes), LinesTaken: f.check.lines, LinesFilled: f.filling.lines,
+		BytesTaken: int64(f.kept.Bytes), LinesTaken: f.check.lines, LinesFilled: f.lines,
 	})
 }
 

@@ -222,6 +222,10 @@ func TestImportRefuses(t *testing.T) {
 	}{
 		"nothing":              {nil, `line 1: the file is empty`},
 		"another file":         {[]byte("hello\n"), "line 1: it is no object of an export"},
+		"a file of Windows":    {bytes.ReplaceAll(deskFile(bossLine), []byte("\n"), []byte("\r\n")), "line 1: it ends in CR LF"},
+		"a value of a kind":    {[]byte(`{"usher_export":"1"}` + "\n"), "line 1: usher_export: it can't be the string that is there"},
+		"a list":               {[]byte("[]\n"), "line 1: the whole line: it can't be the array that is there"},
+		"a number too large":   {fileOf(`{"catalog":{"name":"x","version":4294967296,"yaml":""}}`), "line 2: catalog.version: it can't be the number 4294967296 that is there"},
 		"another object":       {[]byte(`{"tenant":null}` + "\n"), "line 1: it is not written as an export writes it"},
 		"no header":            {[]byte(bossLine + "\n"), `line 1: the file does not begin with {"usher_export":1}`},
 		"a newer format":       {[]byte(`{"usher_export":2}` + "\n"), "line 1: it was exported by a newer version"},
@@ -251,7 +255,8 @@ func TestImportRefuses(t *testing.T) {
 		"a toggle twice":       {deskFile(`{"toggle":{"name":"night","on":true}}`, `{"toggle":{"name":"night","on":true}}`), `line 4: the toggle "night" is there twice`},
 		"a toggle too late":    {deskFile(bossLine, `{"toggle":{"name":"night","on":true}}`), "line 4: toggles come before the assignments"},
 		"a locked toggle":      {fileOf(contact, `{"toggle":{"name":"view_queue_settings","on":false}}`), `line 3: the toggle "view_queue_settings" is locked on`},
-		"an unknown role":      {deskFile(bossLine, `{"assignment":{"subject":"user:x","role":"agnet"}}`), `line 4: there is no role "agnet"`},
+		"an unknown role":      {deskFile(bossLine, `{"assignment":{"subject":"user:x","role":"agnet"}}`), `line 4: unknown role "agnet": did you mean "agent"?`},
+		"no such role ever":    {deskFile(`{"assignment":{"subject":"user:x","role":"agnet","expires_at":"2026-01-02T03:04:05Z"}}`, bossLine), `line 3: unknown role "agnet"`},
 		"the default role":     {fileOf(dealer, `{"assignment":{"subject":"user:a","role":"administrator"}}`, `{"assignment":{"subject":"user:b","role":"free_user"}}`), "line 4: \"free_user\" is the role of everybody"},
 		"a wrong holder":       {deskFile(`{"assignment":{"subject":"group:x","role":"agent"}}`, bossLine), `line 3: the role "agent" can't be held by group:x`},
 		"a wrong scope":        {deskFile(bossLine, `{"assignment":{"subject":"user:x","role":"agent","scope":"queue:1"}}`), `line 4: the role "agent" can't be held in queue:1`},
@@ -266,7 +271,7 @@ func TestImportRefuses(t *testing.T) {
 		"two exclusive roles": {fileOf(dealer, `{"assignment":{"subject":"user:a","role":"administrator"}}`, `{"assignment":{"subject":"user:b","role":"advisor"}}`,
 			`{"assignment":{"subject":"user:b","role":"manager"}}`), `line 5: user:b holds the role "advisor" at the same time`},
 		"too many":              {deskFile(many...), "line 10004: user:x has more than 10000 assignments"},
-		"nobody keeps the role": {deskFile(`{"assignment":{"subject":"user:root","role":"boss","expires_at":"2027-01-01T00:00:00Z"}}`), `the tenant "desk" ends before it, and in it no user holds the role "boss"`},
+		"nobody keeps the role": {deskFile(`{"assignment":{"subject":"user:root","role":"boss","expires_at":"2027-01-01T00:00:00Z"}}`), `the tenant "desk" ends before it, and in it no user holds the role "boss" in the tenant, now and without an end: add somebody who does`},
 		"a primary without it":  {fileOf(dealer, `{"assignment":{"subject":"user:b","role":"administrator"}}`), `in it user:a can't be the primary administrator`},
 		"a primary of desk":     {bytes.Replace(deskFile(bossLine), []byte(`"created_at"`), []byte(`"primary_administrator":"user:root","created_at"`), 1), `in it user:root can't be the primary administrator`},
 	} {
@@ -406,8 +411,13 @@ func TestImportGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun, err := stream.Recv()
-	if err != nil || begun.GetBytesTaken() < 300_000 || begun.GetLinesTaken() < 3_000 {
+	if err != nil || begun.GetBytesTaken() < 300_000 {
 		t.Fatalf("what is there is %v, %v", begun, err)
+	}
+	// The client hears of it while that is read again.
+	again, err := stream.Recv()
+	if err != nil || again.GetBytesTaken() != begun.GetBytesTaken() || again.GetLinesTaken() < 3_000 {
+		t.Fatalf("what has been read again is %v, %v", again, err)
 	}
 	_, err = h.importFile(t.Context(), file, importing{ImportStart: start})
 	badCall{code: codes.Aborted, reason: "IMPORT_GOES_ON"}.compare(t, err)
@@ -431,6 +441,35 @@ func TestImportGoesOn(t *testing.T) {
 	}
 	if !h.may(t, "desk", "user:x07999@desk.example", "view", "team:a") {
 		t.Error("the last of them holds nothing")
+	}
+}
+
+// TestImportIsNeverSilent: whoever imports hears, piece by piece, how far a file has been looked at.
+func TestImportIsNeverSilent(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.putCatalog(t, deskCatalog(1, deskAgent))
+	lines := []string{bossLine}
+	for i := range 16_000 {
+		lines = append(lines, fmt.Sprintf(`{"assignment":{"subject":"user:x%05d@desk.example","role":"agent","scope":"team:a"}}`, i))
+	}
+	stream, err := h.operator.Import(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(m *usherv1.ImportRequest) { _ = stream.Send(m) } // Recv says why not
+	send(&usherv1.ImportRequest{Part: &usherv1.ImportRequest_Start{Start: &usherv1.ImportStart{ImportId: "i", ValidateOnly: true}}})
+	last, err := stream.Recv()
+	if err != nil || last.GetBytesTaken() != 0 {
+		t.Fatalf("it begins with %v, %v", last, err)
+	}
+	for rest := deskFile(lines...); len(rest) > 512<<10; rest = rest[512<<10:] {
+		send(&usherv1.ImportRequest{Part: &usherv1.ImportRequest_Lines{Lines: rest[:512<<10]}})
+		next, err := stream.Recv()
+		if err != nil || next.GetBytesTaken() != last.GetBytesTaken()+512<<10 || next.GetLinesTaken() <= last.GetLinesTaken() {
+			t.Fatalf("after %v comes %v, %v", last, next, err)
+		}
+		last = next
 	}
 }
 
@@ -474,7 +513,9 @@ func TestMaintainClearsImports(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = stream.CloseSend()
-			_, _ = stream.Recv() // until it has ended
+			for err == nil { // until it has ended
+				_, err = stream.Recv()
+			}
 			return message.GetBytesTaken()
 		}
 	}

@@ -182,6 +182,8 @@ func (i *importing) once(ctx context.Context, start *usherv1.ImportStart, answer
 			})
 		case message.GetLinesFilled() > 0:
 			i.progress("filling  " + bar(message.GetLinesFilled(), message.GetLinesTaken()))
+		case start.GetValidateOnly():
+			i.progress("trying  " + bar(message.GetBytesTaken(), i.size))
 		default:
 			i.progress("sending  " + bar(message.GetBytesTaken(), i.size))
 		}

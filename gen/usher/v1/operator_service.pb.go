@@ -2156,9 +2156,10 @@ func (*ImportEnd) Descriptor() ([]byte, []int) {
 // ImportResponse says how far an import is.
 type ImportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many bytes of the file have been taken for good: go on behind them.
+	// How many bytes of the file have been taken for good: go on behind them. With validate_only: have
+	// been looked at.
 	BytesTaken int64 `protobuf:"varint,1,opt,name=bytes_taken,json=bytesTaken,proto3" json:"bytes_taken,omitempty"`
-	// How many lines that is.
+	// How many lines have been read of that; what was taken by an earlier call is read again.
 	LinesTaken int64 `protobuf:"varint,2,opt,name=lines_taken,json=linesTaken,proto3" json:"lines_taken,omitempty"`
 	// Set in the last answer.
 	Result *ImportResult `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
