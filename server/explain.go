@@ -37,6 +37,7 @@ type explaining struct {
 	situation policy.Situation
 	found     policy.Explanation
 	words     *wording.Writer
+	tried     int // how many have been tried for whether they may do an act
 	response  *usherv1.ExplainResponse
 }
 

@@ -13,9 +13,11 @@ import (
 // Bounds of the search for those who may do an act.
 const (
 	maxPerformers = 10
-	// maxTried is how many holders of a role in one place are tried. If none of them may, although
-	// the role by itself would do, it is taken that somebody else may.
-	maxTried = 1_000
+	// maxTried is how many holders of a role in one place are tried for one act, and maxTriedInAll
+	// how many in one explanation. If none of them may, although the role by itself would do, it is
+	// taken that somebody else may.
+	maxTried      = 200
+	maxTriedInAll = 1_000
 )
 
 // performers finds who in the tenant may do an act, in the state that the planning has come to.
@@ -205,10 +207,11 @@ func (e *explaining) holdersWhoMay(ctx context.Context, p *planning, act *usherv
 			return nil, false, err
 		case a.Scope != role.Scope:
 			return some, false, nil
-		case len(some) == enough || tried == maxTried:
+		case len(some) == enough || tried == maxTried || e.tried == maxTriedInAll:
 			return some, true, nil
 		}
 		tried++
+		e.tried++
 		if err := ctx.Err(); err != nil {
 			return nil, false, err
 		}

@@ -1,14 +1,18 @@
 package server_test
 
 import (
+	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/store"
 )
 
 // TestExplainTellsEndUsersOfNobodyElse explains what a person may not do, in each language. Neither
@@ -46,6 +50,47 @@ func TestExplainTellsEndUsersOfNobodyElse(t *testing.T) {
 	r.Locale = "no language"
 	_, err = h.decisions.Explain(t.Context(), r)
 	wantError(t, err, codes.InvalidArgument, "MALFORMED_REQUEST")
+}
+
+// TestExplainTriesAFew explains where many roles would help, and a thousand subjects hold a role by
+// which alone they can't give any of them. Not all of these are tried, each time.
+func TestExplainTriesAFew(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	var names, roles strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&names, ", r%d", i)
+		fmt.Fprintf(&roles, "  - {name: r%d, rules: [{allow: ['ticket:view'], reach: tenant}]}\n", i)
+	}
+	h.putCatalog(t, "name: many\nversion: 1\nholders: [user]\nresource_types:\n  - {name: ticket, actions: [view, close]}\nroles:\n"+
+		"  - {name: low, rules: [{allow: ['ticket:close'], reach: tenant}]}\n"+roles.String()+
+		"  - {name: giver, rules: [{allow: ['role:grant'], reach: tenant}]}\n"+
+		"  - {name: boss, rules: [{allow: ['role:grant', 'role:revoke'], reach: tenant}]}\n"+
+		"administration: {protected_role: boss, exclusive_roles: [low"+names.String()+"]}\n")
+	raceTenant(t, h, "t", "many")
+	all := []store.Assignment{{AssignmentKey: store.AssignmentKey{Subject: "user:ann", Role: "low"}}}
+	for i := range 1_000 {
+		all = append(all, store.Assignment{AssignmentKey: store.AssignmentKey{Subject: fmt.Sprintf("user:%04d", i), Role: "giver"}})
+	}
+	h.assign(t, all...)
+	start := time.Now()
+	told, err := h.decisions.Explain(t.Context(), &usherv1.ExplainRequest{Check: &usherv1.CheckRequest{
+		Tenant: "t", Subject: "user:ann", Action: "view", Resource: &usherv1.Resource{Type: "ticket"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if n := len(told.GetRemedies()); n != 100 {
+		t.Errorf("got %d remedies, want 100", n)
+	}
+	for _, r := range told.GetRemedies() {
+		if by := r.GetSteps()[0].GetBy(); !slices.Equal(by.GetRoles(), []string{"boss"}) || by.GetOperator() {
+			t.Errorf("%s: by %v", r.GetText(), by)
+		}
+	}
 }
 
 // TestExplainCounts sees to it that explained decisions are counted as others are.

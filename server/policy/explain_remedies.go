@@ -60,7 +60,8 @@ func (s Situation) Remedies(r *Request) ([][]Step, error) {
 	if err != nil || d.Allow {
 		return nil, err
 	}
-	search := &search{subject: r.Subject, permission: q.permission, now: s.Now, gives: map[*role]map[*permission]bool{}, left: searchEffort}
+	search := &search{subject: r.Subject, permission: q.permission, now: s.Now, left: searchEffort}
+	search.gives, search.texts = map[*role]map[*permission]bool{}, map[string][]string{}
 	start := state{table: s.Table, subjects: s.Subjects, holders: s.Holders, resource: &r.Resource}
 	ways := search.singles(start)
 	if len(ways) == 0 {
@@ -83,6 +84,8 @@ type search struct {
 	now        time.Time
 	// gives are the permissions that roles have allow rules about, as far as asked for.
 	gives map[*role]map[*permission]bool
+	// texts are the texts with which conditions compare attributes, as far as asked for.
+	texts map[string][]string
 	// left is the effort that may be spent yet. Below 0, the search has failed.
 	left int
 }
@@ -97,16 +100,23 @@ func (s *search) looksAt(r *role, t *toggle) bool {
 // matters reports whether a rule of a role in force looks at a toggle.
 func (s *search) matters(at state, t *toggle) bool {
 	for h := range s.question(at).inForce {
-		if s.looksAt(h.role, t) {
+		if s.left >= 0 && s.looksAt(h.role, t) {
 			return true
 		}
 	}
 	return false
 }
 
-// question is what is asked, in some state.
+// question is what is asked, in some state. It takes the more effort, the more rules are tested on
+// the more scopes.
 func (s *search) question(at state) *Question {
-	s.left -= 1 + len(at.holders)/8
+	tested := len(at.holders)
+	for _, h := range at.holders {
+		for i := range h.holdings {
+			tested += 1 + len(s.permission.rules[h.holdings[i].role.index])
+		}
+	}
+	s.left -= 1 + tested*(8+len(at.resource.Scopes))/128
 	q := at.table.Ask(at.holders, s.subject, at.resource)
 	q.permission = s.permission // the names in the resource have been checked
 	return q

@@ -19,15 +19,18 @@ const (
 // resources are the steps that change as few attributes of the resource as possible and are
 // enough: one step for each set of attributes.
 func (s *search) resources(at state) (steps []Step) {
+	if s.left < 0 {
+		return nil
+	}
 	choices := s.choices(at)
-	least := s.left - resourceEffort
+	least := max(0, s.left-resourceEffort)
 	for size := 1; size <= min(len(choices), maxChangedAttributes) && len(steps) == 0; size++ {
 		for some := range subsets(choices, size) {
 			if s.left < least {
 				return nil
 			}
 			changed := map[string]*structpb.Value{}
-			if s.settle(at, some, changed) {
+			if s.settle(at, some, changed, least) {
 				steps = append(steps, Step{Kind: StepResource, Attributes: changed})
 			}
 		}
@@ -42,15 +45,19 @@ type choice struct {
 	values []*structpb.Value
 }
 
-// settle finds values of all of the attributes with which the request is allowed.
-func (s *search) settle(at state, rest []choice, changed map[string]*structpb.Value) bool {
+// settle finds values of all of the attributes with which the request is allowed, as long as there
+// is more effort left than least.
+func (s *search) settle(at state, rest []choice, changed map[string]*structpb.Value, least int) bool {
 	if len(rest) == 0 {
 		return s.allowed(at.with(changed))
 	}
 	for _, v := range rest[0].values {
 		changed[rest[0].name] = v
-		if s.settle(at, rest[1:], changed) {
+		if s.settle(at, rest[1:], changed, least) {
 			return true
+		}
+		if s.left < least {
+			return false
 		}
 	}
 	return false
@@ -93,7 +100,10 @@ func (s *search) choices(at state) (choices []choice) {
 		}
 		seen := map[string]bool{u.truths(at.resource): true}
 		c := choice{name: u.name}
-		for _, v := range u.values(at.resource, s.permission.of) {
+		for _, v := range u.values(at.resource, s.constantTexts(u.name)) {
+			if s.left -= 1 + len(u.leaves)*(1+len(v.GetListValue().GetValues()))/64; s.left < 0 {
+				return nil
+			}
 			truths := u.truths(at.with(map[string]*structpb.Value{u.name: v}).resource)
 			if !seen[truths] {
 				seen[truths] = true
@@ -117,15 +127,16 @@ func (u unknown) truths(r *Resource) string {
 }
 
 // values are values of the attribute between which the conditions tell, those first that say
-// most to people: constants of the catalog, then others, and at last that it is missing.
-func (u unknown) values(r *Resource, t *resourceType) []*structpb.Value {
-	a := t.attributes[u.name]
+// most to people: constants of these conditions, then texts of others and further values, and at
+// last that it is missing.
+func (u unknown) values(r *Resource, texts []string) []*structpb.Value {
+	a := u.leaves[0].attribute
 	var values []*structpb.Value
 	switch a.kind {
 	case kindBool:
 		values = append(values, structpb.NewBoolValue(true), structpb.NewBoolValue(false))
 	case kindString:
-		for _, s := range slices.Concat(u.constantTexts(), t.constantTexts(u.name), u.texts(" ")) {
+		for _, s := range slices.Concat(u.constantTexts(), texts, u.texts(" ")) {
 			values = append(values, structpb.NewStringValue(s))
 		}
 	case kindStringList:
@@ -152,22 +163,33 @@ func (u unknown) constantTexts() (texts []string) {
 	return texts
 }
 
-// constantTexts are the texts with which some condition about the type compares the attribute.
-func (t *resourceType) constantTexts(name string) (texts []string) {
-	for _, action := range slices.Sorted(maps.Keys(t.actions)) {
-		for _, rules := range t.actions[action].rules {
+// constantTexts are the texts with which some condition about the type compares the attribute,
+// each once.
+func (s *search) constantTexts(name string) []string {
+	texts, known := s.texts[name]
+	if known {
+		return texts
+	}
+	for _, action := range slices.Sorted(maps.Keys(s.permission.of.actions)) {
+		for _, rules := range s.permission.of.actions[action].rules {
 			for _, r := range rules {
 				if r.condition == nil {
 					continue
 				}
-				for _, u := range unknownsOf([]*condition{r.condition}) {
-					if u.name == name && !u.isElement {
-						texts = append(texts, u.constantTexts()...)
+				for n := range r.condition.root.leaves {
+					if n.attribute.name != name {
+						continue
+					}
+					for _, text := range (unknown{leaves: []*node{n}}).constantTexts() {
+						if !slices.Contains(texts, text) {
+							texts = append(texts, text)
+						}
 					}
 				}
 			}
 		}
 	}
+	s.texts[name] = texts
 	return texts
 }
 

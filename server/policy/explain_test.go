@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -283,19 +284,23 @@ func describeStep(s policy.Step) string {
 }
 
 // TestRemediesOfLargeCatalogs finds the one toggle for each of many roles. Where a role that is
-// held looks at all toggles too, there is more to try than may be tried, and nothing is said rather
-// than something that may not be the best.
+// held looks at all toggles too, or at many values of many attributes, there is more to try than may
+// be tried, and nothing is said rather than something that may not be the best. To give up must not
+// take long: a server has its data open all the while.
 func TestRemediesOfLargeCatalogs(t *testing.T) {
 	const n = 200
-	var roles, toggles, watching, scopes strings.Builder
+	var roles, toggles, watching, reading, scopes strings.Builder
 	for i := range n {
 		fmt.Fprintf(&toggles, "  - {name: t%d, starts_on: false}\n", i)
 		fmt.Fprintf(&roles, "  - {name: r%d, held_in: [team], rules: [{allow: [ticket:view], reach: assigned, while_on: t%d}]}\n", i, i)
 		fmt.Fprintf(&watching, "      - {allow: [ticket:view], reach: own, while_on: t%d}\n", i)
+		fmt.Fprintf(&reading, "      - {allow: [ticket:view], reach: tenant, condition: 'resource.a == \"%d\" && resource.b == \"%d\" && resource.c == %d && resource.id == \"x\"'}\n", i, i, i)
 		fmt.Fprintf(&scopes, " team:%d", i%10)
 	}
-	source := "name: large\nversion: 1\nscope_types: [team]\nholders: [user]\nresource_types:\n  - {name: ticket, actions: [view]}\n" +
-		"toggles:\n" + toggles.String() + "roles:\n  - name: watching\n    rules:\n" + watching.String() + roles.String() +
+	source := "name: large\nversion: 1\nscope_types: [team]\nholders: [user]\nresource_types:\n" +
+		"  - {name: ticket, actions: [view], attributes: [{name: a, type: string}, {name: b, type: string}, {name: c, type: int}]}\n" +
+		"toggles:\n" + toggles.String() + "roles:\n  - name: watching\n    rules:\n" + watching.String() +
+		"  - name: reading\n    rules:\n" + reading.String() + roles.String() +
 		"  - {name: boss, rules: [{allow: [role:grant, role:revoke, toggle:set], reach: tenant}]}\nadministration: {protected_role: boss}\n"
 	ask := ticket(t, "view", "team:1", nil)
 	ask.Resource.Owner = ""
@@ -305,9 +310,15 @@ func TestRemediesOfLargeCatalogs(t *testing.T) {
 	}{
 		{"user:ann boss", "team:1", n},
 		{"user:ann watching", scopes.String(), 0},
+		{"user:ann reading", "", 0},
 	} {
 		ask.Resource.Scopes = strings.Fields(c.scopes)
-		ways, err := situationOf(t, source, nil, c.held).Remedies(ask)
+		situation := situationOf(t, source, nil, c.held)
+		start := time.Now()
+		ways, err := situation.Remedies(ask)
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("%s: the search took %v", c.held, took)
+		}
 		if err != nil || len(ways) != c.want {
 			t.Errorf("%s: got %d ways, %v, want %d", c.held, len(ways), err, c.want)
 		}
