@@ -244,6 +244,8 @@ func TestImportRefuses(t *testing.T) {
 		"an invalid catalog":   {fileOf(`{"catalog":{"name":"x","version":1,"yaml":"name: x\n"}}`), "line 2: the catalog is not valid"},
 		"a catalog's name":     {fileOf(`{"catalog":{"name":"x","version":1,"yaml":` + jsonText(deskCatalog(2, "")) + `}}`), `line 2: the catalog is "desk" version 2`},
 		"a catalog twice":      {fileOf(catalogFileLine(2, ""), catalogFileLine(2, "")), `line 3: the catalog "desk" version 2 is there twice`},
+		"a broken promise": {fileOf(`{"catalog":{"name":"untrue","version":1,"yaml":`+jsonText(falseStatement)+`}}`, `{"catalog":{"name":"broken","version":1,"yaml":` + jsonText(brokenPromise) + `}}`),
+			`line 3: the catalog breaks what the one that it extends states: yaml: statements[1], "Only admins change roles": it is not true`},
 		"a catalog too late":   {deskFile(bossLine, catalogFileLine(2, "")), "line 4: catalogs come before all tenants"},
 		"no tenant":            {fileOf(bossLine), "line 2: there is no tenant before it"},
 		"a toggle, no tenant":  {fileOf(`{"toggle":{"name":"night","on":true}}`), "line 2: there is no tenant before it"},
@@ -290,6 +292,22 @@ func TestImportRefuses(t *testing.T) {
 		t.Errorf("the good one is refused: %v", err)
 	}
 }
+
+// falseStatement is a catalog that may have been stored unproved.
+const falseStatement = `name: untrue
+version: 1
+extends: {name: liveagent, version: 2}
+statements:
+  - {title: Admins install nothing, role: admin, never: ["plugin:install"]}
+`
+
+// brokenPromise is a catalog that breaks what liveagent states.
+const brokenPromise = `name: broken
+version: 1
+extends: {name: liveagent, version: 2}
+roles:
+  - {name: chief, rules: [{allow: ["agent:change_role"], reach: tenant}]}
+`
 
 // jsonText writes a text in JSON.
 func jsonText(text string) string {
