@@ -202,10 +202,22 @@ func (c *importCheck) catalogLine(line *catalogLine) error {
 		return &immutableError{ref}
 	}
 	if stored == nil {
+		if err := c.proveInherited(catalog); err != nil {
+			return err
+		}
 		c.result.Catalogs++
 	}
 	c.catalogs = append(c.catalogs, importedCatalog{ref: ref, yaml: line.YAML, catalog: catalog, stored: stored != nil})
 	return nil
+}
+
+// proveInherited refuses a catalog that no write could have stored, not even unproved.
+func (c *importCheck) proveInherited(catalog *policy.Catalog) error {
+	err := prove(c.ctx, catalog, true)
+	if failed := (*inputError)(nil); errors.As(err, &failed) {
+		return c.refuse("the catalog breaks what the one that it extends states: %v", failed)
+	}
+	return err
 }
 
 // find returns a catalog of the file, or nil.

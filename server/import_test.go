@@ -248,26 +248,28 @@ func TestImportRefuses(t *testing.T) {
 		"an invalid catalog":   {fileOf(`{"catalog":{"name":"x","version":1,"yaml":"name: x\n"}}`), "line 2: the catalog is not valid"},
 		"a catalog's name":     {fileOf(`{"catalog":{"name":"x","version":1,"yaml":` + jsonText(deskCatalog(2, "")) + `}}`), `line 2: the catalog is "desk" version 2`},
 		"a catalog twice":      {fileOf(catalogFileLine(2, ""), catalogFileLine(2, "")), `line 3: the catalog "desk" version 2 is there twice`},
-		"a catalog too late":   {deskFile(bossLine, catalogFileLine(2, "")), "line 4: catalogs come before all tenants"},
-		"no tenant":            {fileOf(bossLine), "line 2: there is no tenant before it"},
-		"a toggle, no tenant":  {fileOf(`{"toggle":{"name":"night","on":true}}`), "line 2: there is no tenant before it"},
-		"an unknown toggle":    {deskFile(`{"toggle":{"name":"nigth","on":true}}`), `line 3: unknown toggle "nigth": did you mean "night"?`},
-		"a toggle twice":       {deskFile(`{"toggle":{"name":"night","on":true}}`, `{"toggle":{"name":"night","on":true}}`), `line 4: the toggle "night" is there twice`},
-		"a toggle too late":    {deskFile(bossLine, `{"toggle":{"name":"night","on":true}}`), "line 4: toggles come before the assignments"},
-		"a locked toggle":      {fileOf(contact, `{"toggle":{"name":"view_queue_settings","on":false}}`), `line 3: the toggle "view_queue_settings" is locked on`},
-		"an unknown role":      {deskFile(bossLine, `{"assignment":{"subject":"user:x","role":"agnet"}}`), `line 4: unknown role "agnet": did you mean "agent"?`},
-		"no such role ever":    {deskFile(`{"assignment":{"subject":"user:x","role":"agnet","expires_at":"2026-01-02T03:04:05Z"}}`, bossLine), `line 3: unknown role "agnet"`},
-		"the default role":     {fileOf(dealer, `{"assignment":{"subject":"user:a","role":"administrator"}}`, `{"assignment":{"subject":"user:b","role":"free_user"}}`), "line 4: \"free_user\" is the role of everybody"},
-		"a wrong holder":       {deskFile(`{"assignment":{"subject":"group:x","role":"agent"}}`, bossLine), `line 3: the role "agent" can't be held by group:x`},
-		"a wrong scope":        {deskFile(bossLine, `{"assignment":{"subject":"user:x","role":"agent","scope":"queue:1"}}`), `line 4: the role "agent" can't be held in queue:1`},
-		"a subject":            {deskFile(`{"assignment":{"subject":"ann","role":"agent"}}`), "line 3: subject: it is written type:id"},
-		"a scope":              {deskFile(`{"assignment":{"subject":"user:x","role":"agent","scope":"team:\u0007"}}`), "line 3: scope: it is written type:id"},
-		"disorder":             {deskFile(bossLine, `{"assignment":{"subject":"user:a","role":"agent"}}`), "line 4: the assignment is there twice, or comes too late"},
-		"twice":                {deskFile(bossLine, bossLine), "line 4: the assignment is there twice"},
-		"a time with a zone":   {deskFile(`{"assignment":{"subject":"user:a","role":"agent","starts_at":"2026-01-02T03:04:05+01:00"}}`), "line 3: starts_at: write it in UTC"},
-		"a time too early":     {deskFile(`{"assignment":{"subject":"user:a","role":"agent","starts_at":"1970-01-01T00:00:00Z"}}`), "line 3: starts_at: it has to lie after 1970"},
-		"a time too late":      {deskFile(`{"assignment":{"subject":"user:a","role":"agent","expires_at":"2200-01-01T00:00:00Z"}}`), "line 3: expires_at: it has to lie after 1970-01-01 and before 2200"},
-		"no interval":          {deskFile(`{"assignment":{"subject":"user:a","role":"agent","starts_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-02T03:04:05Z"}}`), "line 3: expires_at: it has to lie after starts_at"},
+		"a broken promise": {fileOf(`{"catalog":{"name":"untrue","version":1,"yaml":`+jsonText(falseStatement)+`}}`, `{"catalog":{"name":"broken","version":1,"yaml":`+jsonText(brokenPromise)+`}}`),
+			`line 3: the catalog breaks what the one that it extends states: yaml: statements[1], "Only admins change roles": it is not true`},
+		"a catalog too late":  {deskFile(bossLine, catalogFileLine(2, "")), "line 4: catalogs come before all tenants"},
+		"no tenant":           {fileOf(bossLine), "line 2: there is no tenant before it"},
+		"a toggle, no tenant": {fileOf(`{"toggle":{"name":"night","on":true}}`), "line 2: there is no tenant before it"},
+		"an unknown toggle":   {deskFile(`{"toggle":{"name":"nigth","on":true}}`), `line 3: unknown toggle "nigth": did you mean "night"?`},
+		"a toggle twice":      {deskFile(`{"toggle":{"name":"night","on":true}}`, `{"toggle":{"name":"night","on":true}}`), `line 4: the toggle "night" is there twice`},
+		"a toggle too late":   {deskFile(bossLine, `{"toggle":{"name":"night","on":true}}`), "line 4: toggles come before the assignments"},
+		"a locked toggle":     {fileOf(contact, `{"toggle":{"name":"view_queue_settings","on":false}}`), `line 3: the toggle "view_queue_settings" is locked on`},
+		"an unknown role":     {deskFile(bossLine, `{"assignment":{"subject":"user:x","role":"agnet"}}`), `line 4: unknown role "agnet": did you mean "agent"?`},
+		"no such role ever":   {deskFile(`{"assignment":{"subject":"user:x","role":"agnet","expires_at":"2026-01-02T03:04:05Z"}}`, bossLine), `line 3: unknown role "agnet"`},
+		"the default role":    {fileOf(dealer, `{"assignment":{"subject":"user:a","role":"administrator"}}`, `{"assignment":{"subject":"user:b","role":"free_user"}}`), "line 4: \"free_user\" is the role of everybody"},
+		"a wrong holder":      {deskFile(`{"assignment":{"subject":"group:x","role":"agent"}}`, bossLine), `line 3: the role "agent" can't be held by group:x`},
+		"a wrong scope":       {deskFile(bossLine, `{"assignment":{"subject":"user:x","role":"agent","scope":"queue:1"}}`), `line 4: the role "agent" can't be held in queue:1`},
+		"a subject":           {deskFile(`{"assignment":{"subject":"ann","role":"agent"}}`), "line 3: subject: it is written type:id"},
+		"a scope":             {deskFile(`{"assignment":{"subject":"user:x","role":"agent","scope":"team:\u0007"}}`), "line 3: scope: it is written type:id"},
+		"disorder":            {deskFile(bossLine, `{"assignment":{"subject":"user:a","role":"agent"}}`), "line 4: the assignment is there twice, or comes too late"},
+		"twice":               {deskFile(bossLine, bossLine), "line 4: the assignment is there twice"},
+		"a time with a zone":  {deskFile(`{"assignment":{"subject":"user:a","role":"agent","starts_at":"2026-01-02T03:04:05+01:00"}}`), "line 3: starts_at: write it in UTC"},
+		"a time too early":    {deskFile(`{"assignment":{"subject":"user:a","role":"agent","starts_at":"1970-01-01T00:00:00Z"}}`), "line 3: starts_at: it has to lie after 1970"},
+		"a time too late":     {deskFile(`{"assignment":{"subject":"user:a","role":"agent","expires_at":"2200-01-01T00:00:00Z"}}`), "line 3: expires_at: it has to lie after 1970-01-01 and before 2200"},
+		"no interval":         {deskFile(`{"assignment":{"subject":"user:a","role":"agent","starts_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-02T03:04:05Z"}}`), "line 3: expires_at: it has to lie after starts_at"},
 		"two exclusive roles": {fileOf(dealer, `{"assignment":{"subject":"user:a","role":"administrator"}}`, `{"assignment":{"subject":"user:b","role":"advisor"}}`,
 			`{"assignment":{"subject":"user:b","role":"manager"}}`), `line 5: user:b holds the role "advisor" at the same time`},
 		"too many":              {deskFile(many...), "line 10004: user:x has more than 10000 assignments"},
@@ -295,6 +297,22 @@ func TestImportRefuses(t *testing.T) {
 		t.Errorf("the good one is refused: %v", err)
 	}
 }
+
+// falseStatement is a catalog that may have been stored unproved.
+const falseStatement = `name: untrue
+version: 1
+extends: {name: liveagent, version: 2}
+statements:
+  - {title: Admins install nothing, role: admin, never: ["plugin:install"]}
+`
+
+// brokenPromise is a catalog that breaks what liveagent states.
+const brokenPromise = `name: broken
+version: 1
+extends: {name: liveagent, version: 2}
+roles:
+  - {name: chief, rules: [{allow: ["agent:change_role"], reach: tenant}]}
+`
 
 // jsonText writes a text in JSON.
 func jsonText(text string) string {

@@ -18,7 +18,7 @@ func prove(ctx context.Context, catalog *policy.Catalog, unproved bool) error {
 			return ctx.Err()
 		}
 		if proof.Index < 0 || unproved && !proof.Extended {
-			continue
+			break // those of the extended catalog come first, and what is not stated last
 		}
 		text := ""
 		switch {

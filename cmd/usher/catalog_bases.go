@@ -22,6 +22,7 @@ func catalogBases(file string) policy.Bases {
 
 type baseFinder struct {
 	directory string
+	files     []string           // that have been read, each behind what it extends
 	row       []store.CatalogRef // those that are being read, each extended by the one before
 }
 
@@ -47,7 +48,9 @@ func (f *baseFinder) find(ref store.CatalogRef) (*policy.Catalog, error) {
 	}
 	f.row = append(f.row, ref)
 	defer func() { f.row = f.row[:len(f.row)-1] }()
-	return policy.Parse(path, text, f.find)
+	catalog, err := policy.Parse(path, text, f.find)
+	f.files = append(f.files, path)
+	return catalog, err
 }
 
 // fileOf finds the one file of the directory that has the catalog.

@@ -24,7 +24,7 @@ type reproducing struct {
 // scripter writes counterexamples of a catalog as commands.
 type scripter struct {
 	catalog *policy.Catalog
-	file    string // "" if it is built in
+	files   []string // to put on the server, in this order
 }
 
 // reproduce writes the commands for a proof that has a counterexample.
@@ -35,8 +35,8 @@ func (s scripter) reproduce(proof policy.Proof) *reproduction {
 		tenant = "counterexample"
 	}
 	r := &reproduction{}
-	if s.file != "" {
-		r.add("catalog", "put", "--unproved", s.file)
+	for _, file := range s.files {
+		r.add("catalog", "put", "--unproved", file)
 	}
 	r.add("tenant", "create", tenant, "--catalog", ref.Name, "--catalog-version", fmt.Sprint(ref.Version),
 		"--first-administrator", policy.FirstAdministrator)

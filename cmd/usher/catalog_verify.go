@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,7 +70,8 @@ type verifiedStatement struct {
 	Statement int          `json:"statement"`
 	Title     string       `json:"title"`
 	Result    provedResult `json:"result"`
-	// Problem is why it can't be decided, and Counterexample what shows that it is not true.
+	// Problem is why it can't be decided, and Counterexample what shows that it is not true. What
+	// the extended catalog states can't be tried on a server, so that Problem tells it.
 	Problem        string        `json:"problem,omitempty"`
 	Counterexample *reproduction `json:"counterexample,omitempty"`
 }
@@ -108,14 +110,15 @@ func verifyCatalog(name string, stderr io.Writer) (*verified, error) {
 			return nil, fmt.Errorf("%w; it is a file, or one of the built-in catalogs", err)
 		}
 	}
-	catalog, err := policy.Parse(file, yaml, catalogBases(file))
+	bases := baseFinder{directory: filepath.Dir(file)}
+	catalog, err := policy.Parse(file, yaml, bases.find)
 	if err != nil {
 		return nil, fmt.Errorf("the catalog has faults:\n%w", err)
 	}
 	v := &verified{Catalog: catalog.Ref().Name, Version: catalog.Ref().Version}
-	script := scripter{catalog: catalog}
+	script := scripter{catalog: catalog, files: bases.files}
 	if put {
-		script.file = name
+		script.files = append(script.files, name)
 	}
 	show := showProving(stderr, len(catalog.Message().GetStatements())+1)
 	for proof, err := range catalog.Proofs() {
@@ -123,6 +126,8 @@ func verifyCatalog(name string, stderr io.Writer) (*verified, error) {
 		switch {
 		case err != nil:
 			s.Result, s.Problem = isUndecided, err.Error()
+		case proof.Counterexample != nil && proof.Extended:
+			s.Result, s.Problem = isNotTrue, "the extended catalog states it, so no server takes this one: "+proof.Counterexample.String()
 		case proof.Counterexample != nil:
 			s.Result, s.Counterexample = isNotTrue, script.reproduce(proof)
 		}

@@ -55,7 +55,7 @@ type TooManyCasesError struct {
 }
 
 func (e *TooManyCasesError) Error() string {
-	return fmt.Sprintf("the rules about %s tell too many cases apart to go through them all: use fewer attributes in their conditions", e.Permission)
+	return fmt.Sprintf("the rules about %s tell too many cases apart to go through them all: use fewer attributes in their conditions, or fewer toggles", e.Permission)
 }
 
 // Comparison finds what a change of toggles, of the catalog or of what is held means for

@@ -58,12 +58,13 @@ type SettingChange struct {
 // held and however the toggles stand, that is not the same by both is in the area of one
 // of the Decisions, for the holder of some of these roles.
 //
-// Single roles, and a role beside another one that forbids otherwise, are enough. Where many
-// roles together are allowed something by the one catalog only, either the rule that allows
-// it is not in the other catalog, and then it changes for who holds that role alone; or a role
-// forbids it in the other catalog only, and then it changes for who holds the two. Several
-// scopes of one role bring nothing new: what a rule reaches through one of them it reaches
-// through another one that the resource lies in, too.
+// Single roles, and a role beside one that forbids otherwise or ends the default role, are
+// enough. Where many roles together are allowed something by the one catalog only, either a
+// rule that allows it is not in the other catalog, or a role forbids it there only. In the
+// latter case it changes for who holds the two. In the former it changes for who holds the
+// role of the rule alone; or, if there the default role steps in, for who holds besides what ends
+// the default role. Several scopes of one type bring nothing new: what a rule reaches through
+// one of them it reaches through another one that the resource lies in, too.
 func NewDiff(from, to *Catalog) *Diff {
 	d := &differ{catalogs: [2]*Catalog{from, to}, undecided: map[string]bool{}}
 	d.listNames()
@@ -145,20 +146,20 @@ func (d *differ) singleHolders() [][]HeldRole {
 	return holders
 }
 
-// pairHolders returns a role beside each other one that forbids something.
+// pairHolders returns a role beside each one that forbids something, or that ends the default role
+// where the first one does not: another one, or the same one held in another kind of place.
 func (d *differ) pairHolders() [][]HeldRole {
 	var holders [][]HeldRole
 	for _, beside := range d.roles {
-		if !d.forbids(beside) {
-			continue
-		}
+		forbids := d.forbids(beside)
 		for _, role := range d.roles {
-			if role == beside {
-				continue
-			}
 			for _, scope := range d.scopesOf(role, scopeHeld) {
 				for _, other := range d.scopesOf(beside, scopeBeside) {
-					holders = append(holders, []HeldRole{{role, scope}, {beside, other}})
+					pair := []HeldRole{{role, scope}, {beside, other}}
+					ends := d.secondEndsDefault(before, pair) || d.secondEndsDefault(after, pair)
+					if (forbids || ends) && (role != beside || scope != alone(other)) {
+						holders = append(holders, pair)
+					}
 				}
 			}
 		}
@@ -176,6 +177,17 @@ func (d *differ) forbids(role string) bool {
 		}
 	}
 	return false
+}
+
+// secondEndsDefault reports whether the second one of two roles ends the default role on one
+// side, and the first one does not.
+func (d *differ) secondEndsDefault(side int, held []HeldRole) bool {
+	c := d.catalogs[side]
+	return c.defaultRole != nil && !c.endsDefault(held[0]) && c.endsDefault(held[1])
+}
+
+func (c *Catalog) endsDefault(h HeldRole) bool {
+	return c.canBeHeld(h) && c.rolesByName[h.Role].allows
 }
 
 // rules returns the rules of a role about a permission on one side.
@@ -325,8 +337,14 @@ func (d *differ) concernsOne(held []HeldRole, permission string) bool {
 }
 
 // concernsPair reports whether the second one of two roles may forbid a permission in one of
-// the catalogs only.
+// the catalogs only, or may end what the default role allows in one, and the first one in the other.
 func (d *differ) concernsPair(held []HeldRole, permission string) bool {
+	for side, c := range d.catalogs {
+		if d.secondEndsDefault(side, held) && slices.ContainsFunc(d.rules(side, permission, c.defaultRole.name), rule.allows) &&
+			slices.ContainsFunc(d.rules(1-side, permission, held[0].Role), rule.allows) {
+			return true
+		}
+	}
 	b := held[1]
 	if d.catalogs[before].canBeHeld(b) != d.catalogs[after].canBeHeld(b) {
 		return true

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	catalogv1 "github.com/usher-pdp/usher/gen/usher/catalog/v1"
 )
@@ -159,10 +159,35 @@ func sorted(names []string) string {
 
 func (c *Catalog) statementSettings(s *settings) {
 	for _, statement := range c.source.GetStatements() {
-		// The text form has spaces at random; the fields are in the order of the proto.
-		text := strings.Join(strings.Fields(prototext.MarshalOptions{}.Format(statement)), " ")
-		s.add(statement.GetTitle(), "statement", text)
+		s.add(statement.GetTitle(), "statement", fieldsText(statement.ProtoReflect()))
 	}
+}
+
+// fieldsText writes a message much as a catalog would, but for its title: its fields, which are
+// texts, lists of texts and messages.
+func fieldsText(m protoreflect.Message) string {
+	var texts []string
+	for i := range m.Descriptor().Fields().Len() {
+		field := m.Descriptor().Fields().Get(i)
+		if !m.Has(field) || field.Name() == "title" {
+			continue
+		}
+		text := ""
+		switch value := m.Get(field); {
+		case field.IsList():
+			var items []string
+			for k := range value.List().Len() {
+				items = append(items, value.List().Get(k).String())
+			}
+			text = "[" + strings.Join(items, ", ") + "]"
+		case field.Message() != nil:
+			text = "{" + fieldsText(value.Message()) + "}"
+		default:
+			text = value.String()
+		}
+		texts = append(texts, string(field.Name())+": "+text)
+	}
+	return strings.Join(texts, ", ")
 }
 
 // wordSettings are the texts for people.

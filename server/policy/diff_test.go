@@ -226,7 +226,13 @@ func (j *diffJudge) nothingInvented(t *testing.T) error {
 			set := map[string]bool{"t1": t1, "t2": t2}
 			u := j.universeWith(set)
 			for _, changes := range byHolder {
-				if err := j.allHappen(t, u, set, changes); err != nil {
+				err := j.allHappen(t, u, set, changes)
+				if err != nil { // it may take two scopes to allow, and two to forbid
+					wider := *j
+					wider.most = 4
+					err = wider.allHappen(t, wider.universeWith(set), set, changes)
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -255,6 +261,41 @@ func (j *diffJudge) allHappen(t *testing.T, u *universe, set map[string]bool, ch
 		return fmt.Errorf("toggles %v: %+v does not happen", set, open[0])
 	}
 	return nil
+}
+
+// TestDiffBesideTheDefaultRole takes a role away whose permission the default role has, too: its
+// holder loses it only beside a role that ends the default role.
+func TestDiffBesideTheDefaultRole(t *testing.T) {
+	const source = `name: desk
+version: %d
+scope_types: [team, queue]
+holders: [user]
+default_role: guest
+resource_types:
+  - {name: ticket, actions: [view, close]}
+roles:
+  - {name: guest, rules: [{allow: ["ticket:view"], reach: tenant}]}
+  - {name: reader, held_in: [%s], rules: [{allow: ["ticket:view"], reach: any team}]}
+  - {name: closer, rules: [{allow: ["ticket:close"], reach: tenant}]}
+  - {name: boss, rules: [{allow: ["role:grant", "role:revoke"], reach: tenant}]}
+administration: {protected_role: boss}
+`
+	var catalogs [2]*policy.Catalog
+	for i, held := range []string{"team, queue", "queue"} {
+		var err error
+		if catalogs[i], err = policy.Parse("desk.yaml", fmt.Appendf(nil, source, i+1, held), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := map[string]bool{}
+	for _, c := range policy.NewDiff(catalogs[0], catalogs[1]).Decisions {
+		if !c.Effect.Gained {
+			told[fmt.Sprint(c.Holder)] = true
+		}
+	}
+	if !told["[{reader team:held} {closer }]"] || !told["[{reader team:held} {boss }]"] || told["[{reader team:held}]"] {
+		t.Errorf("it is lost by %v", told)
+	}
 }
 
 func BenchmarkDiff(b *testing.B) {

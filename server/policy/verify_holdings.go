@@ -19,9 +19,8 @@ type position struct {
 // The ids of the scopes that counterexamples name. Scopes of one type are alike but for what
 // is held in them: "other" is where nothing is held.
 const (
-	firstScope  = ":one"
-	secondScope = ":two"
-	otherScope  = ":other"
+	firstScope = ":one"
+	otherScope = ":other"
 )
 
 // anyone is the id of who asks in counterexamples.
@@ -44,7 +43,8 @@ func (r *role) positions(scopeID string) []position {
 // will do, because whatever a role covers, it covers through any scope of the resource in
 // which it is held. So it is for an always of one role: either a rule forbids, through one
 // assignment, or none allows, and with fewer assignments none does either. For a likeness
-// one assignment may allow the one, and a second one forbid the other.
+// one assignment may allow the one, and a second one forbid the other; one scope of each type
+// is enough for the two.
 func (p *prover) holdings(s *statement, permission *permission) iter.Seq[[]position] {
 	return func(yield func([]position) bool) {
 		roles := p.catalog.roles
@@ -74,7 +74,7 @@ func (p *prover) holdings(s *statement, permission *permission) iter.Seq[[]posit
 				if r == standard || s.except[r] || !p.forbids(r, s.alike.permission) && !p.forbids(r, s.alike.as) {
 					continue
 				}
-				for _, b := range append(r.positions(firstScope), r.positions(secondScope)[1:]...) {
+				for _, b := range r.positions(firstScope) {
 					if a == b || !p.counts(s, a, b) {
 						continue
 					}
