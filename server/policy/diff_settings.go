@@ -80,7 +80,9 @@ func (c *Catalog) ruleSettings(s *settings) {
 	}
 	for _, r := range c.roles {
 		s.add("role "+r.name, "held in", r.placesText())
-		s.add("role "+r.name, "held by", sorted(keys(r.holders)))
+		if r.name != c.source.GetDefaultRole() { // which nobody is granted
+			s.add("role "+r.name, "held by", sorted(keys(r.holders)))
+		}
 		if r.exclusive {
 			s.add("role "+r.name, "beside other exclusive roles", "never")
 		}
