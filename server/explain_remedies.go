@@ -44,7 +44,7 @@ func (e *explaining) addRemedies(ctx context.Context, reader store.Reader, ways 
 					return err
 				}
 			}
-			m.Text = e.words.Step(e.question.Subject, step, m.GetBy().GetRoles(), m.GetBy().GetOperator())
+			m.Text = e.words.Step(e.question, step, m.GetBy().GetRoles(), m.GetBy().GetOperator())
 			texts = append(texts, m.GetText())
 			remedy.Steps = append(remedy.Steps, m)
 		}

@@ -24,8 +24,9 @@ type Retention struct {
 const maintained = 1_000
 
 // Maintain removes what need not be kept any more: assignments that ended long ago, old
-// change records, the data of deleted tenants, and imports that nobody goes on with. It ends when there is nothing left to
-// remove, and is meant to be called every few minutes, by one goroutine.
+// change records, the data of deleted tenants, and imports that nobody goes on with. It ends
+// when there is nothing left to remove, and is meant to be called every few minutes, by one
+// goroutine.
 func (s *Server) Maintain(ctx context.Context, keep Retention) error {
 	now := s.now()
 	return errors.Join(

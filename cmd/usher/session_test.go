@@ -21,6 +21,7 @@ type step struct {
 func stepsIn(text string) (steps []step) {
 	open := false // whether the command of the last step goes on
 	answering := false
+	fenced := false // a block of Markdown, in which an answer may have empty lines
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
 		command, starts := strings.CutPrefix(line, "$ ")
@@ -31,7 +32,9 @@ func stepsIn(text string) (steps []step) {
 		case open:
 			steps[len(steps)-1].command += "\n" + line
 			open = goesOn(steps[len(steps)-1].command)
-		case line == "" || strings.HasPrefix(line, "```"):
+		case strings.HasPrefix(line, "```"):
+			fenced, answering = !fenced, false
+		case line == "" && !fenced:
 			answering = false
 		case answering:
 			steps[len(steps)-1].answer = append(steps[len(steps)-1].answer, line)
@@ -69,6 +72,7 @@ var goRunNoise = regexp.MustCompile(`(?m)^(exit status \d+|go: downloading .*)\n
 
 // matches reports whether a text is what the lines say; … in them is anything.
 func matches(got string, lines []string) bool {
-	pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.Join(lines, "\n")), "…", ".*")
+	text := strings.TrimRight(strings.Join(lines, "\n"), "\n")
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(text), "…", ".*")
 	return regexp.MustCompile(`^` + pattern + `$`).MatchString(got)
 }

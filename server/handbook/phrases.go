@@ -60,7 +60,7 @@ var inLanguage = []phrases{
 		version:   "Version %d du catalogue `%s`.",
 		generated: "Cette page est écrite par `usher catalog docs %s` ; modifiez le catalogue, pas la page.",
 		roles:     "Rôles", role: "Rôle", title: "Titre", aliases: "Aussi appelé", heldIn: "Attribué dans", heldBy: "Attribué à", remark: "Remarque",
-		tenant: "toute l'organisation", defaultRole: "quiconque n'a pas d'autre rôle ; jamais attribué",
+		tenant: "toute l’organisation", defaultRole: "quiconque n’a pas d’autre rôle ; jamais attribué",
 		protectedRole: "le dernier titulaire reste", exclusive: "au plus un de ces rôles à la fois : %s", advised: "au plus %d titulaires sont conseillés",
 		permissions: "Qui peut faire quoi", permission: "Permission",
 		legend: "✓ partout ; *à soi* : sur ce qui est à soi ; *attribué* : là où le rôle est attribué ; *quelconque (…)* : sur ce qui se trouve dans un tel " +
@@ -72,7 +72,7 @@ var inLanguage = []phrases{
 		onlyIf:     "Seulement si %s.", unmet: "Pas si %s : seulement si %s.",
 		switches: "Réglages", name: "Nom", atFirst: "Au début", belongsTo: "Concerne", on: "activé", off: "désactivé", locked: "%s, verrouillé",
 		administration: "Qui administre", actor: "Qui", grants: "Attribue", revokes: "Retire", sets: "Règle", all: "tous", nobody: "–",
-		refused: "Ce qui est refusé", takenAway: "Retirer « %s »", changed: "Passer de « %s » à « %s »", butOperator: "(mais pas à l'opérateur)",
+		refused: "Ce qui est refusé", takenAway: "Retirer « %s »", changed: "Passer de « %s » à « %s »", butOperator: "(mais pas à l’opérateur)",
 		statements: "Ce que le catalogue garantit",
 	},
 }

@@ -10,10 +10,26 @@ func (c *compiler) declareWords() {
 		c.unique(seen[w.GetName()], path+".name", "words", w.GetName())
 		seen[w.GetName()] = true
 		c.titles(path+".titles", w.GetTitles())
-		if strings.Contains(w.GetName(), ":") {
-			c.permissionNamed(path+".name", w.GetName())
-		} else {
-			c.checkScopeType(path+".name", w.GetName())
+		switch name := w.GetName(); {
+		case strings.Contains(name, ":"):
+			c.permissionNamed(path+".name", name)
+		case strings.Contains(name, "."):
+			c.checkAttribute(path+".name", name)
+		default:
+			c.checkScopeType(path+".name", name)
 		}
+	}
+}
+
+// checkAttribute checks the name of an attribute with its type, as in "ticket.status".
+func (c *compiler) checkAttribute(path, name string) {
+	typeName, attribute, _ := strings.Cut(name, ".")
+	t := c.out.resourceTypes[typeName]
+	if t == nil {
+		c.unknown(path, "resource type", typeName, keys(c.out.resourceTypes))
+		return
+	}
+	if _, there := t.attributes[attribute]; !there {
+		c.unknown(path, "attribute", attribute, keys(t.attributes))
 	}
 }

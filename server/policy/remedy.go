@@ -40,7 +40,7 @@ var (
 	remedyAllowed = remedy{AskSomebody, map[string]string{
 		"en": "let somebody do it whose role may, or the operator",
 		"de": "lassen Sie es jemanden tun, dessen Rolle es erlaubt, oder den Betreiber",
-		"fr": "demandez-le à quelqu'un dont le rôle le permet, ou à l'opérateur",
+		"fr": "demandez-le à quelqu’un dont le rôle le permet, ou à l’opérateur",
 	}}
 	remedyAnother = remedy{AskSomebody, map[string]string{
 		"en": "let another administrator do it",
@@ -70,7 +70,7 @@ var (
 	remedyHeldScope = remedy{CorrectRequest, map[string]string{
 		"en": "name one of these scopes, or revoke it everywhere",
 		"de": "geben Sie einen der Bereiche an, in denen die Rolle „{role}“ vergeben ist, oder entziehen Sie sie überall",
-		"fr": "indiquez l'un des périmètres où le rôle « {role} » est attribué, ou retirez-le partout",
+		"fr": "indiquez l’un des périmètres où le rôle « {role} » est attribué, ou retirez-le partout",
 	}}
 	remedyHeldRole = remedy{CorrectRequest, map[string]string{
 		"en": "name the role that is held, or grant the new one",
@@ -80,17 +80,17 @@ var (
 	remedyRevokeFirst = remedy{RevokeFirst, map[string]string{
 		"en": `revoke "{role}" first, or let the new role start when it ends`,
 		"de": "entziehen Sie zuerst die Rolle „{role}“, oder lassen Sie die neue beginnen, wenn diese endet",
-		"fr": "retirez d'abord le rôle « {role} », ou faites commencer le nouveau quand il prend fin",
+		"fr": "retirez d’abord le rôle « {role} », ou faites commencer le nouveau quand il prend fin",
 	}}
 	remedyAnotherHolder = remedy{GrantAnotherFirst, map[string]string{
 		"en": "grant it to another user first, in the tenant and without an end",
 		"de": "vergeben Sie die Rolle „{role}“ zuerst an eine andere Person, in der ganzen Organisation und unbefristet",
-		"fr": "attribuez d'abord le rôle « {role} » à un autre utilisateur, dans toute l'organisation et sans date de fin",
+		"fr": "attribuez d’abord le rôle « {role} » à un autre utilisateur, dans toute l’organisation et sans date de fin",
 	}}
 	remedyRevokeSome = remedy{RevokeFirst, map[string]string{
 		"en": "revoke some, or grant the role in the tenant instead of scope by scope",
 		"de": "entziehen Sie einige Rollen, oder vergeben Sie die Rolle in der ganzen Organisation statt Bereich für Bereich",
-		"fr": "retirez quelques rôles, ou attribuez le rôle dans toute l'organisation plutôt que périmètre par périmètre",
+		"fr": "retirez quelques rôles, ou attribuez le rôle dans toute l’organisation plutôt que périmètre par périmètre",
 	}}
 	remedyLocked = remedy{NoRemedy, map[string]string{
 		"en": "it can't be changed in this catalog",
@@ -100,11 +100,11 @@ var (
 	remedyAllAlike = remedy{NoRemedy, map[string]string{
 		"en": `there is nothing to do: all who hold the role "{role}" are alike`,
 		"de": "hier ist nichts zu tun: alle mit der Rolle „{role}“ sind einander gleichgestellt",
-		"fr": "il n'y a rien à faire : tous ceux qui ont le rôle « {role} » sont sur le même plan",
+		"fr": "il n’y a rien à faire : tous ceux qui ont le rôle « {role} » sont sur le même plan",
 	}}
 	remedyNameHolder = remedy{CorrectRequest, map[string]string{
 		"en": "name a user who does, or grant the role first",
 		"de": "geben Sie eine Person an, die die Rolle „{role}“ jetzt und unbefristet hat, oder vergeben Sie die Rolle zuerst",
-		"fr": "indiquez un utilisateur qui a le rôle « {role} » maintenant et sans date de fin, ou attribuez d'abord le rôle",
+		"fr": "indiquez un utilisateur qui a le rôle « {role} » maintenant et sans date de fin, ou attribuez d’abord le rôle",
 	}}
 )

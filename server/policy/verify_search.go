@@ -8,8 +8,9 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// refutation is a search for a counterexample. It goes through all states and requests that the rules about a permission, or about
-// two that are answered alike, tell apart for one way of holding roles.
+// refutation is a search for a counterexample. It goes through all states and requests that the
+// rules about a permission, or about two that are answered alike, tell apart for one way of
+// holding roles.
 type refutation struct {
 	prover     *prover
 	statement  *statement

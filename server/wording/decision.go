@@ -48,7 +48,7 @@ func (w *Writer) why(question policy.Request, e policy.Explanation) string {
 	case policy.ConditionNotMet:
 		return w.conditionNotMet(question.Resource, whose, ruleOf(e, policy.RuleConditionFalse))
 	case policy.MissingAttribute:
-		return w.say(missingAttribute, spoken(reason.Attribute))
+		return w.say(missingAttribute, w.attribute(question.Resource.Type, reason.Attribute))
 	case policy.OutOfScope:
 		return w.outOfScope(question.Resource, whose, ruleOf(e, policy.RuleOutOfReach))
 	case policy.NotOwner:

@@ -28,6 +28,13 @@ const (
 	group = "group:night-shift"
 )
 
+// examples are values of attributes.
+var examples = map[string]*structpb.Value{
+	"string": structpb.NewStringValue("open"),
+	"bool":   structpb.NewBoolValue(true),
+	"int":    structpb.NewNumberValue(10),
+}
+
 // TestTextsAreThoseThatWereRead compares every kind of text about the built-in catalogs with
 // testdata/texts.txt, which somebody has read who puts himself in the place of an end user.
 func TestTextsAreThoseThatWereRead(t *testing.T) {
@@ -91,7 +98,7 @@ func (p *page) decision(about string, question policy.Request, d policy.Reason, 
 
 func (p *page) step(about string, s policy.Step, by []string, operator bool) {
 	s.Subject = cmp.Or(s.Subject, asker)
-	p.text(about, func(w *wording.Writer) string { return w.Step(asker, s, by, operator) })
+	p.text(about, func(w *wording.Writer) string { return w.Step(policy.Request{Subject: asker}, s, by, operator) })
 }
 
 func (p *page) describe(t *testing.T, compiled *policy.Catalog) {
@@ -276,10 +283,23 @@ func (p *page) describeSteps(catalog *catalogv1.Catalog) {
 		"status": structpb.NewStringValue("open"), "logged_in": structpb.NewBoolValue(true),
 		"wrap_up_seconds": structpb.NewNumberValue(1), "spam": structpb.NewNullValue(),
 	}}, nil, false)
+	for _, t := range catalog.GetResourceTypes() {
+		if len(t.GetAttributes()) == 0 {
+			continue
+		}
+		attributes := map[string]*structpb.Value{}
+		for _, a := range t.GetAttributes() {
+			attributes[a.GetName()] = examples[a.GetType()]
+		}
+		question := policy.Request{Subject: asker, Resource: policy.Resource{Type: t.GetName()}}
+		p.text("resource "+t.GetName(), func(w *wording.Writer) string {
+			return w.Step(question, policy.Step{Kind: policy.StepResource, Attributes: attributes}, nil, false)
+		})
+	}
 	p.text("two steps", func(w *wording.Writer) string {
 		return w.Way([]string{
-			w.Step(asker, policy.Step{Kind: policy.StepGrant, Subject: asker, Role: role, Scopes: scope}, []string{top}, false),
-			w.Step(asker, policy.Step{Kind: policy.StepResource, Attributes: map[string]*structpb.Value{"status": structpb.NewStringValue("open")}}, nil, false),
+			w.Step(policy.Request{Subject: asker}, policy.Step{Kind: policy.StepGrant, Subject: asker, Role: role, Scopes: scope}, []string{top}, false),
+			w.Step(policy.Request{Subject: asker}, policy.Step{Kind: policy.StepResource, Attributes: map[string]*structpb.Value{"status": structpb.NewStringValue("open")}}, nil, false),
 		})
 	})
 }

@@ -95,7 +95,7 @@ func (w *Writer) declared(name string) *catalogv1.Role {
 // heldIn are the types of the scopes in which a role can be held.
 func (w *Writer) heldIn(name string) []string { return w.declared(name).GetHeldIn() }
 
-// words are what the catalog calls a scope type or a permission, by language.
+// words are what the catalog calls a scope type, a permission or an attribute, by language.
 func (w *Writer) words(name string) map[string]string {
 	words := w.catalog.GetWords()
 	if i := slices.IndexFunc(words, func(word *catalogv1.Word) bool { return word.GetName() == name }); i >= 0 {
@@ -134,15 +134,19 @@ func (w *Writer) factsOf(condition string, about policy.Resource) []string {
 		if !known {
 			continue
 		}
-		if f := w.fact(match[1], value); !slices.Contains(facts, f) {
+		if f := w.fact(about.Type, match[1], value); !slices.Contains(facts, f) {
 			facts = append(facts, f)
 		}
 	}
 	return facts
 }
 
-func (w *Writer) fact(name string, value *structpb.Value) string {
-	return w.say(fact, spoken(name), w.value(value))
+func (w *Writer) fact(resourceType, name string, value *structpb.Value) string {
+	return w.say(fact, w.attribute(resourceType, name), w.value(value))
+}
+
+func (w *Writer) attribute(resourceType, name string) string {
+	return titleIn(w.words(resourceType+"."+name), w.titles, spoken(name))
 }
 
 func (w *Writer) value(value *structpb.Value) string {

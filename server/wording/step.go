@@ -7,10 +7,10 @@ import (
 	"github.com/usher-pdp/usher/server/policy"
 )
 
-// Step says who can do a step, and what it is. It speaks to the subject. The roles are those
-// whose holders may do it; none, or operator, is that it takes the vendor's support.
-func (w *Writer) Step(subject string, s policy.Step, by []string, operator bool) string {
-	who := w.performers(by, operator)
+// Step says who can do a step, and what it is. It speaks to the subject of the question. The
+// roles are those whose holders may do it; none, or operator, is that it takes the vendor's support.
+func (w *Writer) Step(question policy.Request, s policy.Step, by []string, operator bool) string {
+	who, subject := w.performers(by, operator), question.Subject
 	var text string
 	switch s.Kind {
 	case policy.StepSetToggle:
@@ -32,7 +32,7 @@ func (w *Writer) Step(subject string, s policy.Step, by []string, operator bool)
 	case policy.StepResource:
 		facts := make([]string, 0, len(s.Attributes))
 		for _, name := range slices.Sorted(maps.Keys(s.Attributes)) {
-			facts = append(facts, w.fact(name, s.Attributes[name]))
+			facts = append(facts, w.fact(question.Resource.Type, name, s.Attributes[name]))
 		}
 		text = w.say(resource, w.list(facts, and))
 	}

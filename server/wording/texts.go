@@ -44,7 +44,7 @@ const (
 	conditionDetails key = "condition details"  // 1: whose role, 2: facts
 	otherRolesOnly   key = "other roles only"   // 1: whose role
 	otherTogglesOnly key = "other toggles only" // 1: whose role
-	missingAttribute key = "missing attribute"  // 1: name of the attribute
+	missingAttribute key = "missing attribute"  // 1: what the attribute is called
 	elsewhere        key = "elsewhere"          // 1: whose role, 2: places of the role, 3: places of the resource
 	notThere         key = "not there"          // 1: whose role, 2: places of the role
 	manyPlaces       key = "many places"        // 1: whose role
@@ -68,8 +68,7 @@ const (
 	revoke     key = "revoke"      // 1: who can, 2: whose role
 	endsOn     key = "ends on"     // 1: when
 	resource   key = "resource"    // 1: facts
-	wayFirst   key = "way first"   // 1: step
-	wayThen    key = "way then"    // 1: step
+	steps      key = "steps"
 )
 
 // Parts of sentences.
@@ -84,7 +83,7 @@ const (
 	support      key = "support"
 	giveYou      key = "give you"
 	giveGroup    key = "give group" // 1: id of the group
-	fact         key = "fact"       // 1: name of the attribute, 2: value
+	fact         key = "fact"       // 1: what the attribute is called, 2: value
 	valueTrue    key = "true"
 	valueFalse   key = "false"
 	valueMissing key = "value missing"
@@ -289,19 +288,14 @@ var texts = []text{
 		"Le rôle prendrait fin le %[1]s.",
 	}, {
 		resource,
-		"This becomes possible with %[1]s.",
-		"Möglich wird es mit %[1]s.",
-		"Cela devient possible avec %[1]s.",
+		"This becomes possible when the following is so: %[1]s.",
+		"Möglich wird es, wenn Folgendes gilt: %[1]s.",
+		"Cela devient possible dans le cas suivant : %[1]s.",
 	}, {
-		wayFirst,
-		"This takes more than one step. First: %[1]s",
-		"Dazu braucht es mehr als einen Schritt. Zuerst: %[1]s",
-		"Il faut plus d’une étape. D’abord : %[1]s",
-	}, {
-		wayThen,
-		"Then: %[1]s",
-		"Dann: %[1]s",
-		"Ensuite : %[1]s",
+		steps,
+		"This takes more than one step, in this order:",
+		"Dazu braucht es mehr als einen Schritt, in dieser Reihenfolge:",
+		"Il faut plus d’une étape, dans cet ordre :",
 	},
 
 	{

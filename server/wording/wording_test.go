@@ -19,9 +19,10 @@ scope_types: [floor, wing]
 holders: [user]
 words:
   - {name: floor, titles: {pt: andar, de: Etage}}
+  - {name: door.alarm, titles: {en: alarm is on, de: Alarm eingeschaltet}}
   - {name: door:open, titles: {pt: abrir portas, de: Türen öffnen, DE-ch: Türen aufmachen}}
 resource_types:
-  - {name: door, actions: [open, close]}
+  - {name: door, actions: [open, close], attributes: [{name: alarm, type: bool}, {name: locked_by, type: string}]}
 roles:
   - name: guard
     titles: {pt: Vigia, de: Wächter, de-CH: Wächter (Schweiz)}
@@ -122,7 +123,7 @@ func TestStepsInWords(t *testing.T) {
 	w := writer(t, "en")
 	guard := policy.Step{Kind: policy.StepGrant, Subject: asker, Role: "guard", Scopes: []string{"floor:1", "floor:2"}}
 	const want = "Somebody with the role “Boss” can give you the role “guard” in floor “1” and floor “2”."
-	if got := w.Step(asker, guard, []string{"boss"}, false); got != want {
+	if got := w.Step(policy.Request{Subject: asker}, guard, []string{"boss"}, false); got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}
 	if got := w.Way([]string{want}); got != want {
@@ -134,8 +135,37 @@ func TestStepsInWords(t *testing.T) {
 	guard.Scopes = []string{"floor:1", "floor:2", "floor:3", "floor:4", "floor:5", "floor:6"}
 	const many = "Only the vendor’s support can give you the role “guard” in several areas."
 	for _, by := range [][]string{nil, {"boss"}} {
-		if got := w.Step(asker, guard, by, by != nil); got != many {
+		if got := w.Step(policy.Request{Subject: asker}, guard, by, by != nil); got != many {
 			t.Errorf("%q\nwant %q", got, many)
+		}
+	}
+}
+
+func TestAttributesAreCalledWhatTheCatalogCallsThem(t *testing.T) {
+	question := policy.Request{Subject: asker, Resource: policy.Resource{Type: "door"}}
+	step := policy.Step{Kind: policy.StepResource, Attributes: map[string]*structpb.Value{
+		"alarm": structpb.NewBoolValue(false), "locked_by": structpb.NewStringValue("Ann"),
+	}}
+	for locale, want := range map[string]string{
+		"en": "This becomes possible when the following is so: “alarm is on: no” and “locked by: Ann”.",
+		"de": "Möglich wird es, wenn Folgendes gilt: „Alarm eingeschaltet: nein“ und „locked by: Ann“.",
+		"fr": "Cela devient possible dans le cas suivant : « alarm is on : non » et « locked by : Ann ».",
+	} {
+		if got := writer(t, locale).Step(question, step, nil, false); got != want {
+			t.Errorf("%s: %q\nwant %q", locale, got, want)
+		}
+	}
+}
+
+// TestStepsThatAreAllNeededAreNumbered begins each with a capital letter, as sentences do.
+func TestStepsThatAreAllNeededAreNumbered(t *testing.T) {
+	for locale, want := range map[string]string{
+		"en": "This takes more than one step, in this order: (1) One. (2) Two.",
+		"de": "Dazu braucht es mehr als einen Schritt, in dieser Reihenfolge: (1) One. (2) Two.",
+		"fr": "Il faut plus d’une étape, dans cet ordre : (1) One. (2) Two.",
+	} {
+		if got := writer(t, locale).Way([]string{"One.", "Two."}); got != want {
+			t.Errorf("%s: %q\nwant %q", locale, got, want)
 		}
 	}
 }

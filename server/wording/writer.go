@@ -52,18 +52,15 @@ func New(catalog *policy.Catalog, locale string) (*Writer, error) {
 func (w *Writer) Locale() string { return w.sentences.String() }
 
 // Way joins the texts of the steps that are all needed, in their order.
-func (w *Writer) Way(steps []string) string {
-	switch len(steps) {
-	case 0:
-		return ""
-	case 1:
-		return steps[0]
+func (w *Writer) Way(texts []string) string {
+	if len(texts) < 2 {
+		return strings.Join(texts, "")
 	}
-	text := w.say(wayFirst, steps[0])
-	for _, step := range steps[1:] {
-		text += " " + w.say(wayThen, step)
+	way := w.say(steps)
+	for i, text := range texts {
+		way += fmt.Sprintf(" (%d) %s", i+1, text)
 	}
-	return text
+	return way
 }
 
 func (w *Writer) say(k key, arguments ...any) string {

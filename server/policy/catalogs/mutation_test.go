@@ -20,6 +20,7 @@ import (
 	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/server/policy/catalogs"
 	"github.com/usher-pdp/usher/server/policy/tables"
+	"github.com/usher-pdp/usher/store"
 )
 
 var (
@@ -95,13 +96,11 @@ func (m mutant) fate(original *policy.Catalog, table *tables.Table) fate {
 	if err != nil {
 		return refused
 	}
-	proved := true
-	for proof, err := range catalog.Proofs() {
-		if err != nil || proof.Counterexample != nil {
-			proved = false
-			break
-		}
+	extended, err := extensionOf(catalog)
+	if err != nil {
+		return refused
 	}
+	proved := allProved(catalog) && allProved(extended)
 	passed := len(table.Run(catalog).Failures) == 0
 	switch {
 	case !proved && !passed:
@@ -110,10 +109,31 @@ func (m mutant) fate(original *policy.Catalog, table *tables.Table) fate {
 		return byProof
 	case !passed:
 		return byTable
-	case policy.NewDiff(original, catalog).Same():
-		return equivalent
+	case !policy.NewDiff(original, catalog).Same():
+		return missed
 	}
-	return missed
+	was, err := extensionOf(original)
+	if err != nil || !policy.NewDiff(was, extended).Same() {
+		return missed
+	}
+	return equivalent
+}
+
+func allProved(c *policy.Catalog) bool {
+	for proof, err := range c.Proofs() {
+		if err != nil || proof.Counterexample != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// extensionOf is a catalog with a role that a company has added. What the original says about
+// such roles shows in it only.
+func extensionOf(c *policy.Catalog) (*policy.Catalog, error) {
+	source := fmt.Sprintf("name: extension\nversion: 1\nextends: {name: %s, version: %d}\n"+
+		"roles: [{name: added, rules: [{allow: ['assignment:view'], reach: own}]}]\n", c.Ref().Name, c.Ref().Version)
+	return policy.Parse("extension.yaml", []byte(source), func(store.CatalogRef) (*policy.Catalog, error) { return c, nil })
 }
 
 // yamlOf writes a catalog; JSON is YAML.

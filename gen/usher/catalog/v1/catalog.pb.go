@@ -68,8 +68,8 @@ type Catalog struct {
 	Narrow []*Narrowing `protobuf:"bytes,12,rep,name=narrow,proto3" json:"narrow,omitempty"`
 	// What has to hold whatever tenants do. PutCatalog and `usher catalog verify` prove it.
 	Statements []*Statement `protobuf:"bytes,13,rep,name=statements,proto3" json:"statements,omitempty"`
-	// What people call scope types and permissions, for texts that end users read and for
-	// handbooks. Names without words are shown as they are.
+	// What people call scope types, permissions and attributes, for texts that end users read and
+	// for handbooks. Names without words are shown as they are.
 	Words         []*Word `protobuf:"bytes,14,rep,name=words,proto3" json:"words,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -329,11 +329,12 @@ func (x *Narrowing) GetWithout() []string {
 // Word is what people call something.
 type Word struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is: a scope type ("team"), or a permission ("ticket:view").
+	// What it is: a scope type ("team"), a permission ("ticket:view"), or an attribute of a
+	// resource type ("ticket.status").
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The words, by language (BCP 47 tag): of a scope type a noun ("team"), of a
 	// permission what somebody may do ("view tickets", "Tickets ansehen", "consulter les
-	// tickets").
+	// tickets"), of an attribute what stands before its value ("status", as in "status: open").
 	Titles        map[string]string `protobuf:"bytes,2,rep,name=titles,proto3" json:"titles,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
