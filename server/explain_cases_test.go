@@ -44,7 +44,7 @@ var explainCases = []explainCase{
 		permission: "ticket:view", scopes: []string{"team:b", "team:c"},
 		want: []string{
 			"grant view_only in team:b by administrator (user:top)", "grant view_only in team:c by administrator (user:top)",
-			"change view_only to advisor in team:b by administrator (user:top)", "change view_only to advisor in team:c by administrator (user:top)",
+			"change view_only to advisor in team:a team:b by administrator (user:top)", "change view_only to advisor in team:a team:c by administrator (user:top)",
 		},
 	},
 	{

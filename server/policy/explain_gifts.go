@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/usher-pdp/usher/store"
 )
@@ -143,10 +144,24 @@ func (s *search) give(at state, g gift, useful func(state) bool) (Step, state, b
 	}
 	step.Kind = StepChangeRole
 	for _, from := range at.subjects[g.subject].exclusives(at.table.catalog, g.role, s.now) {
-		step.From = from.name
+		step.From, step.Scopes = from.name, scopesAt(at.subjects[g.subject].placesAfter(from, g, s.now))
 		if after, _, ok := s.perform(at, step); ok && useful(after) {
 			return step, after, true
 		}
 	}
 	return step, at, false
+}
+
+// placesAfter are where a subject is to hold the role of a gift when it takes the place of
+// another one: where it is given, and, unless that is the tenant, wherever the other one is held
+// now without an end.
+func (s Subject) placesAfter(from *role, g gift, now time.Time) []string {
+	places := []string{g.place}
+	for _, a := range s.Held {
+		if g.place != "" && a.Role == from.name && g.role.heldIn[typeOf(a.Scope)] && a.Contains(now) && a.End.IsZero() {
+			places = append(places, a.Scope)
+		}
+	}
+	slices.Sort(places)
+	return slices.Compact(places)
 }
