@@ -78,7 +78,7 @@ lint: $(VALIDATE) ## Check formatting, go.mod, Go code, protos and API compatibi
 unit: ## Run the Go tests with the race detector
 	@echo "== go test $(RACE)"
 	@$(if $(RACE),,echo "no C compiler: the tests run WITHOUT the race detector")
-	@go test $(RACE) -timeout 10m -skip '^TestEndToEnd' ./...
+	@go test $(RACE) -timeout 14m -skip '^TestEndToEnd' ./...
 
 .PHONY: examples
 examples: ## Run the tests of the list example against SQLite, with the race detector
