@@ -10,8 +10,6 @@ import (
 	"hash"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
@@ -21,10 +19,6 @@ const (
 	// maxLine is how long a line of an import may be: a catalog has up to 1 MiB, and in JSON
 	// each byte of it may become several.
 	maxLine = 4 << 20
-	// maxCatalogBytes is how large a catalog may be, as in PutCatalog.
-	maxCatalogBytes = 1 << 20
-	// maxImportCatalogs is how many catalogs a file may have: they are in memory until its end.
-	maxImportCatalogs = 256
 	// maxImportBytes is how large a file may be.
 	maxImportBytes = 1 << 30
 )
@@ -63,13 +57,6 @@ type importSink interface {
 	tenant(store.Tenant) error
 	toggle(name string, on bool) error
 	assignment(store.Assignment) error
-}
-
-type importedCatalog struct {
-	ref     store.CatalogRef
-	yaml    string
-	catalog *policy.Catalog
-	stored  bool // already
 }
 
 func (s *Server) newImportCheck(ctx context.Context, start *usherv1.ImportStart, sink importSink) *importCheck {
@@ -170,89 +157,6 @@ func (c *importCheck) header(line fileLine) error {
 		return c.refuse("it was exported by a newer version of Usher, in version %d of the format; this one knows %d: import it with the newer one", line.Export, exportVersion)
 	}
 	return nil
-}
-
-func (c *importCheck) catalogLine(line *catalogLine) error {
-	ref := store.CatalogRef{Name: line.Name, Version: line.Version}
-	switch {
-	case c.tenant.Name != "":
-		return c.refuse("catalogs come before all tenants")
-	case c.find(ref) != nil:
-		return c.refuse("the catalog %q version %d is there twice", ref.Name, ref.Version)
-	case len(c.catalogs) == maxImportCatalogs:
-		return c.refuse("there are more than %d catalogs: import the others with PutCatalog first", maxImportCatalogs)
-	case len(line.YAML) > maxCatalogBytes:
-		return c.refuse("the catalog has more than %d bytes", maxCatalogBytes)
-	}
-	catalog, err := policy.Parse(fileName(ref), []byte(line.YAML), c.base)
-	if faults := (*policy.InvalidCatalogError)(nil); errors.As(err, &faults) {
-		return c.refuse("the catalog is not valid: %v", faults)
-	}
-	if err != nil {
-		return err
-	}
-	if catalog.Ref() != ref {
-		return c.refuse("the catalog is %q version %d", catalog.Ref().Name, catalog.Ref().Version)
-	}
-	stored, err := c.stored(ref)
-	if err != nil {
-		return err
-	}
-	if stored != nil && !proto.Equal(stored.Message(), catalog.Message()) {
-		return &immutableError{ref}
-	}
-	if stored == nil {
-		if err := c.proveInherited(catalog); err != nil {
-			return err
-		}
-		c.result.Catalogs++
-	}
-	c.catalogs = append(c.catalogs, importedCatalog{ref: ref, yaml: line.YAML, catalog: catalog, stored: stored != nil})
-	return nil
-}
-
-// proveInherited refuses a catalog that no write could have stored, not even unproved.
-func (c *importCheck) proveInherited(catalog *policy.Catalog) error {
-	err := prove(c.ctx, catalog, true)
-	if failed := (*inputError)(nil); errors.As(err, &failed) {
-		return c.refuse("the catalog breaks what the one that it extends states: %v", failed)
-	}
-	return err
-}
-
-// find returns a catalog of the file, or nil.
-func (c *importCheck) find(ref store.CatalogRef) *policy.Catalog {
-	for _, in := range c.catalogs {
-		if in.ref == ref {
-			return in.catalog
-		}
-	}
-	return nil
-}
-
-// base finds a catalog that another one extends.
-func (c *importCheck) base(ref store.CatalogRef) (*policy.Catalog, error) {
-	catalog := c.find(ref)
-	var err error
-	if catalog == nil {
-		catalog, err = c.stored(ref)
-	}
-	if err == nil && catalog == nil {
-		err = c.refuse("the catalog %q version %d is neither stored nor in the file before this line: put it first", ref.Name, ref.Version)
-	}
-	return catalog, err
-}
-
-// stored returns a catalog that is stored, or nil.
-func (c *importCheck) stored(ref store.CatalogRef) (catalog *policy.Catalog, err error) {
-	err = c.server.store.View(c.ctx, func(r store.Reader) error {
-		catalog, err = c.server.readCatalog(r, ref)
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	return catalog, err
 }
 
 // nameOf is the name that a tenant of the file gets.
