@@ -143,8 +143,9 @@ cover: ## Measure test coverage; the pages are in .build/cover.html
 ##@ Change
 
 .PHONY: generate
-generate: $(VALIDATE) handbooks ## Generate gen/ from proto/, and docs/catalogs/ from the built-in catalogs
+generate: $(VALIDATE) ## Generate gen/ from proto/, and docs/catalogs/ from the built-in catalogs
 	$(BUF) generate
+	@$(MAKE) --no-print-directory handbooks
 
 .PHONY: handbooks
 handbooks:

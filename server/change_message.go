@@ -46,6 +46,7 @@ func changeMessage(c store.ChangeRecord) *usherv1.ChangeRecord {
 		Time:          timestamppb.New(c.Time),
 		Kind:          kindOf(c.Change),
 		Justification: c.Justification,
+		Caller:        c.By.Caller,
 	}
 	switch {
 	case c.By.Operator:

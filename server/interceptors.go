@@ -41,7 +41,7 @@ var validated = []proto.Message{
 	&usherv1.ListHeadsRequest{}, &usherv1.VerifyChangesRequest{},
 	&usherv1.ListActionsRequest{}, &usherv1.ListSubjectsRequest{},
 	&usherv1.PutCatalogRequest{}, &usherv1.GetCatalogRequest{}, &usherv1.ListCatalogsRequest{},
-	&usherv1.ListScopesRequest{}, &usherv1.ExportRequest{}, &usherv1.ImportRequest{},
+	&usherv1.ListScopesRequest{}, &usherv1.ExportRequest{}, &usherv1.ImportRequest{}, &usherv1.BackupRequest{},
 }
 
 // validate applies the rules that are in the proto.

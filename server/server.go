@@ -10,14 +10,18 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
 	encodingproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/stats"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/access"
 	"github.com/usher-pdp/usher/server/policy/catalogs"
 	"github.com/usher-pdp/usher/store"
 )
@@ -37,6 +41,20 @@ type Config struct {
 	// SpoolDir is the directory where exports are kept while they are sent. Empty: that of the
 	// operating system for temporary files.
 	SpoolDir string
+	// Access says who may call what. Nil: whoever reaches the server may everything.
+	Access *access.Guard
+	// Credentials are those of the gRPC server, from access.Transport. Nil: there are none.
+	Credentials credentials.TransportCredentials
+	// Limits say how much is taken on at once.
+	Limits Limits
+	// DecisionLog gets the decisions. Nil: they are written down nowhere.
+	DecisionLog *DecisionLog
+	// Tracing gets the calls, from otelgrpc.NewServerHandler. Nil: they are not traced.
+	Tracing stats.Handler
+	// Collectors are metrics of other parts, such as the store.
+	Collectors []prometheus.Collector
+	// TenantMetrics counts decisions by tenant, too: a time series for each tenant.
+	TenantMetrics bool
 }
 
 // Server is the service. It listens nowhere by itself: GRPC and HTTP return what

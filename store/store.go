@@ -10,6 +10,7 @@ package store
 
 import (
 	"context"
+	"io"
 	"iter"
 	"time"
 )
@@ -36,6 +37,14 @@ type Store interface {
 	// Revision is the revision of the newest state that every View now begins
 	// with at least. It does no I/O.
 	Revision() Revision
+
+	// Backup writes a whole copy of one state, in a format of the driver's own, and returns
+	// the revision of it. Writes and Views go on meanwhile.
+	Backup(ctx context.Context, to io.Writer) (Revision, error)
+
+	// WriteFailure says why no writes are taken at the moment: nil, or an ErrUnavailable that has
+	// the cause. The store tries by itself whether they can be taken again. It does no I/O.
+	WriteFailure() error
 
 	// Close waits for what is under way and closes the store.
 	Close() error

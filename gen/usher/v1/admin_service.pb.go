@@ -3972,7 +3972,10 @@ type ChangeRecord struct {
 	// Of an erasure or trimming: how many records it was about.
 	RecordCount uint64 `protobuf:"varint,15,opt,name=record_count,json=recordCount,proto3" json:"record_count,omitempty"`
 	// Of an import: what it was.
-	Imported      *Imported `protobuf:"bytes,16,opt,name=imported,proto3" json:"imported,omitempty"`
+	Imported *Imported `protobuf:"bytes,16,opt,name=imported,proto3" json:"imported,omitempty"`
+	// The name of the caller over whose connection it came, from the server's access file. Empty: callers
+	// were not told apart then, or the server did it by itself.
+	Caller        string `protobuf:"bytes,17,opt,name=caller,proto3" json:"caller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4128,6 +4131,13 @@ func (x *ChangeRecord) GetImported() *Imported {
 		return x.Imported
 	}
 	return nil
+}
+
+func (x *ChangeRecord) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
 }
 
 type isChangeRecord_By interface {
@@ -5082,7 +5092,7 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\achanges\x18\x01 \x03(\v2\x16.usher.v1.ChangeRecordR\achanges\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12.\n" +
 	"\x13previous_page_token\x18\x03 \x01(\tR\x11previousPageToken\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\tR\brevision\"\x9e\x05\n" +
+	"\brevision\x18\x04 \x01(\tR\brevision\"\xb6\x05\n" +
 	"\fChangeRecord\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\rR\bposition\x12.\n" +
@@ -5102,7 +5112,8 @@ const file_usher_v1_admin_service_proto_rawDesc = "" +
 	"\acatalog\x18\r \x01(\tR\acatalog\x12'\n" +
 	"\x0fcatalog_version\x18\x0e \x01(\rR\x0ecatalogVersion\x12!\n" +
 	"\frecord_count\x18\x0f \x01(\x04R\vrecordCount\x12.\n" +
-	"\bimported\x18\x10 \x01(\v2\x12.usher.v1.ImportedR\bimportedB\x04\n" +
+	"\bimported\x18\x10 \x01(\v2\x12.usher.v1.ImportedR\bimported\x12\x16\n" +
+	"\x06caller\x18\x11 \x01(\tR\x06callerB\x04\n" +
 	"\x02by\"^\n" +
 	"\bImported\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12 \n" +

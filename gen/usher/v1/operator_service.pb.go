@@ -1736,7 +1736,9 @@ type GetServerInfoResponse struct {
 	// The revision of the data that is served now.
 	Revision string `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
 	// When the server started.
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// The name that the server's access file gives the caller who asks. Empty: callers are not told apart.
+	Caller        string `protobuf:"bytes,5,opt,name=caller,proto3" json:"caller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1797,6 +1799,13 @@ func (x *GetServerInfoResponse) GetStartedAt() *timestamppb.Timestamp {
 		return x.StartedAt
 	}
 	return nil
+}
+
+func (x *GetServerInfoResponse) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
 }
 
 // ExportRequest says what to export.
@@ -2328,6 +2337,126 @@ func (x *ImportResult) GetRevision() string {
 	return ""
 }
 
+// BackupRequest asks for a backup. There is nothing to say.
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{35}
+}
+
+// BackupResponse is a piece of the copy, or what came before the first piece.
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next bytes, up to 256 KiB. Empty while the copy is being made and verified.
+	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// How many bytes have been sent, these included.
+	BytesDone int64 `protobuf:"varint,2,opt,name=bytes_done,json=bytesDone,proto3" json:"bytes_done,omitempty"`
+	// How many there are in all. 0 while that is not known.
+	BytesTotal int64 `protobuf:"varint,3,opt,name=bytes_total,json=bytesTotal,proto3" json:"bytes_total,omitempty"`
+	// The revision of the copy. Empty while that is not known.
+	Revision string `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Set in the last answer: the SHA-256 of all bytes, in lower-case hexadecimal digits. Without it the copy
+	// is not whole.
+	Sha256        string `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_usher_v1_operator_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_usher_v1_operator_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_usher_v1_operator_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *BackupResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetBytesDone() int64 {
+	if x != nil {
+		return x.BytesDone
+	}
+	return 0
+}
+
+func (x *BackupResponse) GetBytesTotal() int64 {
+	if x != nil {
+		return x.BytesTotal
+	}
+	return 0
+}
+
+func (x *BackupResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *BackupResponse) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
 var File_usher_v1_operator_service_proto protoreflect.FileDescriptor
 
 const file_usher_v1_operator_service_proto_rawDesc = "" +
@@ -2446,14 +2575,15 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"\vTitlesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x16\n" +
-	"\x14GetServerInfoRequest\"\xa7\x01\n" +
+	"\x14GetServerInfoRequest\"\xbf\x01\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
 	"go_version\x18\x02 \x01(\tR\tgoVersion\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\tR\brevision\x129\n" +
 	"\n" +
-	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"U\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x16\n" +
+	"\x06caller\x18\x05 \x01(\tR\x06caller\"U\n" +
 	"\rExportRequest\x12D\n" +
 	"\x06tenant\x18\x01 \x01(\tB,\xbaH)r'2%^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$R\x06tenant\"\x82\x01\n" +
 	"\x0eExportResponse\x12\x14\n" +
@@ -2490,7 +2620,16 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"\vassignments\x18\x04 \x01(\x03R\vassignments\x12\x18\n" +
 	"\atoggles\x18\x05 \x01(\x03R\atoggles\x12\x1a\n" +
 	"\bcatalogs\x18\x06 \x01(\x05R\bcatalogs\x12\x1a\n" +
-	"\brevision\x18\a \x01(\tR\brevision2\xac\b\n" +
+	"\brevision\x18\a \x01(\tR\brevision\"\x0f\n" +
+	"\rBackupRequest\"\x98\x01\n" +
+	"\x0eBackupResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1d\n" +
+	"\n" +
+	"bytes_done\x18\x02 \x01(\x03R\tbytesDone\x12\x1f\n" +
+	"\vbytes_total\x18\x03 \x01(\x03R\n" +
+	"bytesTotal\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\tR\brevision\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha2562\xeb\b\n" +
 	"\x0fOperatorService\x12M\n" +
 	"\fCreateTenant\x12\x1d.usher.v1.CreateTenantRequest\x1a\x1e.usher.v1.CreateTenantResponse\x12D\n" +
 	"\tGetTenant\x12\x1a.usher.v1.GetTenantRequest\x1a\x1b.usher.v1.GetTenantResponse\x12J\n" +
@@ -2506,7 +2645,8 @@ const file_usher_v1_operator_service_proto_rawDesc = "" +
 	"GetCatalog\x12\x1b.usher.v1.GetCatalogRequest\x1a\x1c.usher.v1.GetCatalogResponse\x12M\n" +
 	"\fListCatalogs\x12\x1d.usher.v1.ListCatalogsRequest\x1a\x1e.usher.v1.ListCatalogsResponse\x12=\n" +
 	"\x06Export\x12\x17.usher.v1.ExportRequest\x1a\x18.usher.v1.ExportResponse0\x01\x12?\n" +
-	"\x06Import\x12\x17.usher.v1.ImportRequest\x1a\x18.usher.v1.ImportResponse(\x010\x01\x12P\n" +
+	"\x06Import\x12\x17.usher.v1.ImportRequest\x1a\x18.usher.v1.ImportResponse(\x010\x01\x12=\n" +
+	"\x06Backup\x12\x17.usher.v1.BackupRequest\x1a\x18.usher.v1.BackupResponse0\x01\x12P\n" +
 	"\rGetServerInfo\x12\x1e.usher.v1.GetServerInfoRequest\x1a\x1f.usher.v1.GetServerInfoResponseB1Z/github.com/usher-pdp/usher/gen/usher/v1;usherv1b\x06proto3"
 
 var (
@@ -2521,7 +2661,7 @@ func file_usher_v1_operator_service_proto_rawDescGZIP() []byte {
 	return file_usher_v1_operator_service_proto_rawDescData
 }
 
-var file_usher_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_usher_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_usher_v1_operator_service_proto_goTypes = []any{
 	(*Tenant)(nil),                // 0: usher.v1.Tenant
 	(*CreateTenantRequest)(nil),   // 1: usher.v1.CreateTenantRequest
@@ -2558,33 +2698,35 @@ var file_usher_v1_operator_service_proto_goTypes = []any{
 	(*ImportEnd)(nil),             // 32: usher.v1.ImportEnd
 	(*ImportResponse)(nil),        // 33: usher.v1.ImportResponse
 	(*ImportResult)(nil),          // 34: usher.v1.ImportResult
-	nil,                           // 35: usher.v1.CatalogSummary.TitlesEntry
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(Outcome)(0),                  // 37: usher.v1.Outcome
-	(*v1.Catalog)(nil),            // 38: usher.catalog.v1.Catalog
+	(*BackupRequest)(nil),         // 35: usher.v1.BackupRequest
+	(*BackupResponse)(nil),        // 36: usher.v1.BackupResponse
+	nil,                           // 37: usher.v1.CatalogSummary.TitlesEntry
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(Outcome)(0),                  // 39: usher.v1.Outcome
+	(*v1.Catalog)(nil),            // 40: usher.catalog.v1.Catalog
 }
 var file_usher_v1_operator_service_proto_depIdxs = []int32{
-	36, // 0: usher.v1.Tenant.created_at:type_name -> google.protobuf.Timestamp
-	36, // 1: usher.v1.Tenant.deleted_at:type_name -> google.protobuf.Timestamp
+	38, // 0: usher.v1.Tenant.created_at:type_name -> google.protobuf.Timestamp
+	38, // 1: usher.v1.Tenant.deleted_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: usher.v1.CreateTenantResponse.tenant:type_name -> usher.v1.Tenant
 	0,  // 3: usher.v1.GetTenantResponse.tenant:type_name -> usher.v1.Tenant
 	0,  // 4: usher.v1.ListTenantsResponse.tenants:type_name -> usher.v1.Tenant
-	37, // 5: usher.v1.UpdateTenantResponse.outcome:type_name -> usher.v1.Outcome
+	39, // 5: usher.v1.UpdateTenantResponse.outcome:type_name -> usher.v1.Outcome
 	0,  // 6: usher.v1.UpdateTenantResponse.tenant:type_name -> usher.v1.Tenant
 	0,  // 7: usher.v1.DeleteTenantResponse.tenant:type_name -> usher.v1.Tenant
-	37, // 8: usher.v1.EraseSubjectResponse.outcome:type_name -> usher.v1.Outcome
+	39, // 8: usher.v1.EraseSubjectResponse.outcome:type_name -> usher.v1.Outcome
 	15, // 9: usher.v1.ListHeadsResponse.heads:type_name -> usher.v1.Head
 	15, // 10: usher.v1.VerifyChangesRequest.heads:type_name -> usher.v1.Head
 	18, // 11: usher.v1.VerifyChangesResponse.findings:type_name -> usher.v1.Finding
-	37, // 12: usher.v1.PutCatalogResponse.outcome:type_name -> usher.v1.Outcome
-	38, // 13: usher.v1.GetCatalogResponse.catalog:type_name -> usher.catalog.v1.Catalog
+	39, // 12: usher.v1.PutCatalogResponse.outcome:type_name -> usher.v1.Outcome
+	40, // 13: usher.v1.GetCatalogResponse.catalog:type_name -> usher.catalog.v1.Catalog
 	25, // 14: usher.v1.ListCatalogsResponse.catalogs:type_name -> usher.v1.CatalogSummary
-	35, // 15: usher.v1.CatalogSummary.titles:type_name -> usher.v1.CatalogSummary.TitlesEntry
-	36, // 16: usher.v1.GetServerInfoResponse.started_at:type_name -> google.protobuf.Timestamp
+	37, // 15: usher.v1.CatalogSummary.titles:type_name -> usher.v1.CatalogSummary.TitlesEntry
+	38, // 16: usher.v1.GetServerInfoResponse.started_at:type_name -> google.protobuf.Timestamp
 	31, // 17: usher.v1.ImportRequest.start:type_name -> usher.v1.ImportStart
 	32, // 18: usher.v1.ImportRequest.end:type_name -> usher.v1.ImportEnd
 	34, // 19: usher.v1.ImportResponse.result:type_name -> usher.v1.ImportResult
-	37, // 20: usher.v1.ImportResult.outcome:type_name -> usher.v1.Outcome
+	39, // 20: usher.v1.ImportResult.outcome:type_name -> usher.v1.Outcome
 	1,  // 21: usher.v1.OperatorService.CreateTenant:input_type -> usher.v1.CreateTenantRequest
 	3,  // 22: usher.v1.OperatorService.GetTenant:input_type -> usher.v1.GetTenantRequest
 	5,  // 23: usher.v1.OperatorService.ListTenants:input_type -> usher.v1.ListTenantsRequest
@@ -2598,23 +2740,25 @@ var file_usher_v1_operator_service_proto_depIdxs = []int32{
 	23, // 31: usher.v1.OperatorService.ListCatalogs:input_type -> usher.v1.ListCatalogsRequest
 	28, // 32: usher.v1.OperatorService.Export:input_type -> usher.v1.ExportRequest
 	30, // 33: usher.v1.OperatorService.Import:input_type -> usher.v1.ImportRequest
-	26, // 34: usher.v1.OperatorService.GetServerInfo:input_type -> usher.v1.GetServerInfoRequest
-	2,  // 35: usher.v1.OperatorService.CreateTenant:output_type -> usher.v1.CreateTenantResponse
-	4,  // 36: usher.v1.OperatorService.GetTenant:output_type -> usher.v1.GetTenantResponse
-	6,  // 37: usher.v1.OperatorService.ListTenants:output_type -> usher.v1.ListTenantsResponse
-	8,  // 38: usher.v1.OperatorService.UpdateTenant:output_type -> usher.v1.UpdateTenantResponse
-	10, // 39: usher.v1.OperatorService.DeleteTenant:output_type -> usher.v1.DeleteTenantResponse
-	12, // 40: usher.v1.OperatorService.EraseSubject:output_type -> usher.v1.EraseSubjectResponse
-	14, // 41: usher.v1.OperatorService.ListHeads:output_type -> usher.v1.ListHeadsResponse
-	17, // 42: usher.v1.OperatorService.VerifyChanges:output_type -> usher.v1.VerifyChangesResponse
-	20, // 43: usher.v1.OperatorService.PutCatalog:output_type -> usher.v1.PutCatalogResponse
-	22, // 44: usher.v1.OperatorService.GetCatalog:output_type -> usher.v1.GetCatalogResponse
-	24, // 45: usher.v1.OperatorService.ListCatalogs:output_type -> usher.v1.ListCatalogsResponse
-	29, // 46: usher.v1.OperatorService.Export:output_type -> usher.v1.ExportResponse
-	33, // 47: usher.v1.OperatorService.Import:output_type -> usher.v1.ImportResponse
-	27, // 48: usher.v1.OperatorService.GetServerInfo:output_type -> usher.v1.GetServerInfoResponse
-	35, // [35:49] is the sub-list for method output_type
-	21, // [21:35] is the sub-list for method input_type
+	35, // 34: usher.v1.OperatorService.Backup:input_type -> usher.v1.BackupRequest
+	26, // 35: usher.v1.OperatorService.GetServerInfo:input_type -> usher.v1.GetServerInfoRequest
+	2,  // 36: usher.v1.OperatorService.CreateTenant:output_type -> usher.v1.CreateTenantResponse
+	4,  // 37: usher.v1.OperatorService.GetTenant:output_type -> usher.v1.GetTenantResponse
+	6,  // 38: usher.v1.OperatorService.ListTenants:output_type -> usher.v1.ListTenantsResponse
+	8,  // 39: usher.v1.OperatorService.UpdateTenant:output_type -> usher.v1.UpdateTenantResponse
+	10, // 40: usher.v1.OperatorService.DeleteTenant:output_type -> usher.v1.DeleteTenantResponse
+	12, // 41: usher.v1.OperatorService.EraseSubject:output_type -> usher.v1.EraseSubjectResponse
+	14, // 42: usher.v1.OperatorService.ListHeads:output_type -> usher.v1.ListHeadsResponse
+	17, // 43: usher.v1.OperatorService.VerifyChanges:output_type -> usher.v1.VerifyChangesResponse
+	20, // 44: usher.v1.OperatorService.PutCatalog:output_type -> usher.v1.PutCatalogResponse
+	22, // 45: usher.v1.OperatorService.GetCatalog:output_type -> usher.v1.GetCatalogResponse
+	24, // 46: usher.v1.OperatorService.ListCatalogs:output_type -> usher.v1.ListCatalogsResponse
+	29, // 47: usher.v1.OperatorService.Export:output_type -> usher.v1.ExportResponse
+	33, // 48: usher.v1.OperatorService.Import:output_type -> usher.v1.ImportResponse
+	36, // 49: usher.v1.OperatorService.Backup:output_type -> usher.v1.BackupResponse
+	27, // 50: usher.v1.OperatorService.GetServerInfo:output_type -> usher.v1.GetServerInfoResponse
+	36, // [36:51] is the sub-list for method output_type
+	21, // [21:36] is the sub-list for method input_type
 	21, // [21:21] is the sub-list for extension type_name
 	21, // [21:21] is the sub-list for extension extendee
 	0,  // [0:21] is the sub-list for field type_name
@@ -2637,7 +2781,7 @@ func file_usher_v1_operator_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_usher_v1_operator_service_proto_rawDesc), len(file_usher_v1_operator_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

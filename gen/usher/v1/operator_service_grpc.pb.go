@@ -32,6 +32,7 @@ const (
 	OperatorService_ListCatalogs_FullMethodName  = "/usher.v1.OperatorService/ListCatalogs"
 	OperatorService_Export_FullMethodName        = "/usher.v1.OperatorService/Export"
 	OperatorService_Import_FullMethodName        = "/usher.v1.OperatorService/Import"
+	OperatorService_Backup_FullMethodName        = "/usher.v1.OperatorService/Backup"
 	OperatorService_GetServerInfo_FullMethodName = "/usher.v1.OperatorService/GetServerInfo"
 )
 
@@ -109,6 +110,13 @@ type OperatorServiceClient interface {
 	// unless `replace` says so; FAILED_PRECONDITION `CATALOG_IMMUTABLE` for a catalog that is stored
 	// with other content; ABORTED `IMPORT_GOES_ON` if another call with that `import_id` goes on.
 	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
+	// Backup answers a whole copy of the store at one revision, change records and deleted tenants
+	// included, in the store's own format. The server first writes it to a file of its own and verifies
+	// it, so that a slow reader holds nothing open. `usher restore` puts it back.
+	//
+	// Errors: UNAVAILABLE `STORE_UNAVAILABLE` where the copy can't be written, as on a full disk; INTERNAL
+	// `STORE_DAMAGED` where the store is damaged: no backup is made of it.
+	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error)
 	// GetServerInfo answers what server this is.
 	GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error)
 }
@@ -272,6 +280,25 @@ func (c *operatorServiceClient) Import(ctx context.Context, opts ...grpc.CallOpt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type OperatorService_ImportClient = grpc.BidiStreamingClient[ImportRequest, ImportResponse]
 
+func (c *operatorServiceClient) Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OperatorService_ServiceDesc.Streams[3], OperatorService_Backup_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BackupRequest, BackupResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_BackupClient = grpc.ServerStreamingClient[BackupResponse]
+
 func (c *operatorServiceClient) GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetServerInfoResponse)
@@ -356,6 +383,13 @@ type OperatorServiceServer interface {
 	// unless `replace` says so; FAILED_PRECONDITION `CATALOG_IMMUTABLE` for a catalog that is stored
 	// with other content; ABORTED `IMPORT_GOES_ON` if another call with that `import_id` goes on.
 	Import(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
+	// Backup answers a whole copy of the store at one revision, change records and deleted tenants
+	// included, in the store's own format. The server first writes it to a file of its own and verifies
+	// it, so that a slow reader holds nothing open. `usher restore` puts it back.
+	//
+	// Errors: UNAVAILABLE `STORE_UNAVAILABLE` where the copy can't be written, as on a full disk; INTERNAL
+	// `STORE_DAMAGED` where the store is damaged: no backup is made of it.
+	Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error
 	// GetServerInfo answers what server this is.
 	GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
@@ -406,6 +440,9 @@ func (UnimplementedOperatorServiceServer) Export(*ExportRequest, grpc.ServerStre
 }
 func (UnimplementedOperatorServiceServer) Import(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error {
 	return status.Error(codes.Unimplemented, "method Import not implemented")
+}
+func (UnimplementedOperatorServiceServer) Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error {
+	return status.Error(codes.Unimplemented, "method Backup not implemented")
 }
 func (UnimplementedOperatorServiceServer) GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetServerInfo not implemented")
@@ -640,6 +677,17 @@ func _OperatorService_Import_Handler(srv interface{}, stream grpc.ServerStream) 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type OperatorService_ImportServer = grpc.BidiStreamingServer[ImportRequest, ImportResponse]
 
+func _OperatorService_Backup_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BackupRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OperatorServiceServer).Backup(m, &grpc.GenericServerStream[BackupRequest, BackupResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_BackupServer = grpc.ServerStreamingServer[BackupResponse]
+
 func _OperatorService_GetServerInfo_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetServerInfoRequest)
 	if err := dec(in); err != nil {
@@ -726,6 +774,11 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _OperatorService_Import_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Backup",
+			Handler:       _OperatorService_Backup_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "usher/v1/operator_service.proto",

@@ -1,0 +1,27 @@
+package access
+
+import (
+	"crypto/x509"
+
+	"google.golang.org/grpc/credentials"
+)
+
+// Peer is what a connection shows of who is at its other end. The transport makes one for each
+// connection; it is the AuthInfo of gRPC's peer, and doesn't change.
+type Peer struct {
+	credentials.CommonAuthInfo
+	// Certificate is the client certificate, which has been verified. Nil: there is none.
+	Certificate *x509.Certificate
+	// Process is the process at the other end of a unix socket. Nil: it is not one.
+	Process *Process
+}
+
+// Process is a process on this machine, as the kernel tells (SO_PEERCRED of unix(7)): as it was when
+// it connected.
+type Process struct {
+	PID      int
+	UID, GID uint32
+}
+
+// AuthType is how gRPC names this kind of credentials.
+func (*Peer) AuthType() string { return "usher" }

@@ -1,0 +1,91 @@
+package access
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+)
+
+// maxFile is how long a file may be: 4 MiB.
+const maxFile = 4 << 20
+
+// Reloaded is what some files say, taken together. It follows them: Reload, which is meant to be
+// called every few seconds, looks whether they have changed. A new content that can't be used leaves
+// what was there before.
+type Reloaded[T any] struct {
+	name  string // of what the files are, for metrics and the log
+	paths []string
+	parse func(contents [][]byte) (T, error)
+
+	current atomic.Pointer[T]
+	mu      sync.Mutex // held by Reload
+	seen    [][]byte   // what was read last, right or wrong
+	fault   error      // what was wrong with it
+}
+
+// Load reads the files. A file that is missing, can't be read or is wrong is an error here.
+func Load[T any](name string, parse func(contents [][]byte) (T, error), paths ...string) (*Reloaded[T], error) {
+	r := &Reloaded[T]{name: name, paths: paths, parse: parse}
+	if _, err := r.Reload(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Current is the newest content that was right.
+func (r *Reloaded[T]) Current() *T { return r.current.Load() }
+
+// Name is what the files are: access, tokens or certificate.
+func (r *Reloaded[T]) Name() string { return r.name }
+
+// Reload reads the files again, and returns whether there is a new Current. The error is what is wrong
+// with the files as they are now; it stays until they change.
+func (r *Reloaded[T]) Reload() (changed bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	contents := make([][]byte, len(r.paths))
+	same := r.seen != nil
+	for i, path := range r.paths {
+		if contents[i], err = readFile(path); err != nil {
+			r.seen, r.fault = nil, err
+			return false, err
+		}
+		same = same && bytes.Equal(contents[i], r.seen[i])
+	}
+	if same {
+		return false, r.fault
+	}
+	r.seen = contents
+	parsed, err := r.parse(contents)
+	if r.fault = err; err != nil {
+		return false, err
+	}
+	r.current.Store(&parsed)
+	return true, nil
+}
+
+// Fault is what was wrong with the files when they were read last, or nil.
+func (r *Reloaded[T]) Fault() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fault
+}
+
+// readFile reads a file that says who may do what: one that everybody may write to is refused.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	case info.Mode().Perm()&0o002 != 0:
+		return nil, fmt.Errorf("everybody may write to %s: chmod o-w %[1]s", path)
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%s has %d bytes, and %d are allowed", path, info.Size(), maxFile)
+	}
+	return os.ReadFile(path)
+}

@@ -1,0 +1,17 @@
+package bolt
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/usher-pdp/usher/store"
+)
+
+// Backup writes a copy of the file.
+func (s *Store) Backup(ctx context.Context, to io.Writer) (store.Revision, error) {
+	return store.Revision{}, fmt.Errorf("%w: backups are not there yet", store.ErrUnavailable)
+}
+
+// WriteFailure says why no writes are taken.
+func (s *Store) WriteFailure() error { return nil }
