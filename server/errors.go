@@ -132,7 +132,6 @@ func toStatus(err error) *status.Status {
 		notKept   *notKeptError
 		ended     *endedError
 		epoch     *otherEpochError
-		caller    *callerError
 	)
 	switch {
 	case errors.As(err, &input):
@@ -143,8 +142,6 @@ func toStatus(err error) *status.Status {
 		return inputStatus(err, unknownNameInput(unknown))
 	case errors.As(err, &catalog):
 		return inputStatus(err, catalogFaults(catalog))
-	case errors.As(err, &caller):
-		return detailed(codes.PermissionDenied, err.Error(), reasonCallerNotAllowed)
 	case errors.As(err, &refusal):
 		return refusalStatus(err, refusal)
 	case errors.As(err, &changed):
