@@ -146,7 +146,7 @@ func (g *Guard) Caller(ctx context.Context) (*Caller, error) {
 	}
 	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
 	shown := &g.nothing
-	if p, ok := peer.FromContext(ctx); ok && len(authorization) == 0 {
+	if p, ok := peer.FromContext(ctx); ok {
 		if info, ok := p.AuthInfo.(*Peer); ok {
 			shown = info
 		}
