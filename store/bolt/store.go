@@ -50,6 +50,9 @@ type Store struct {
 	opened sync.RWMutex // held to read by Views, to write while the file is reopened
 	file   *file        // nil: it could not be reopened, or is closed
 
+	failure       atomic.Pointer[error] // why no writes are taken; nil: they are
+	failedCommits atomic.Uint64         // how many commits have failed
+
 	queue  chan *request
 	done   chan struct{} // closed when the writer has ended
 	closed chan struct{} // closed when Close has begun
