@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/usher-pdp/usher/store"
 )
@@ -43,9 +44,10 @@ func crashPlan(w, i int) func(store.Reader) ([]store.Change, error) {
 	}
 }
 
-// writeUntilKilled writes, and says "writer number" when a write has been answered.
+// writeUntilKilled writes, and says "writer number" when a write has been answered. A write that
+// has failed is tried again when writes are taken.
 func writeUntilKilled(j job) {
-	s, err := Open(j.Path, Options{})
+	s, err := Open(j.Path, Options{retryAfter: time.Millisecond})
 	if err != nil {
 		panic(err)
 	}
@@ -54,8 +56,22 @@ func writeUntilKilled(j job) {
 	for w := range crashWriters {
 		wait.Go(func() {
 			for i := j.From[w]; ; i++ {
-				if _, err := s.Commit(ctx, store.Write{Tenant: crashTenant(w), By: store.By{Subject: "user:boss"}, Plan: crashPlan(w, i)}); err != nil {
-					panic(err)
+				write := store.Write{Tenant: crashTenant(w), By: store.By{Subject: "user:boss"}, Plan: crashPlan(w, i)}
+				for {
+					_, err := s.Commit(ctx, write)
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, store.ErrUnavailable) {
+						panic(err)
+					}
+					began := time.Now()
+					for s.WriteFailure() != nil {
+						if time.Since(began) > time.Minute/2 {
+							panic(s.WriteFailure())
+						}
+						time.Sleep(time.Millisecond)
+					}
 				}
 				os.Stdout.WriteString(fmt.Sprintln(w, i))
 			}

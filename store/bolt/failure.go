@@ -81,7 +81,7 @@ func hasRoom(dir string) error {
 	if err := unix.Statfs(dir, &stat); err != nil {
 		return fmt.Errorf("asking for the room on the disk of %s: %w", dir, err)
 	}
-	if free := stat.Bavail * uint64(stat.Bsize); free < roomAgain {
+	if free := stat.Bavail * uint64(stat.Bsize); stat.Blocks > 0 && free < roomAgain { // some tell nothing
 		return fmt.Errorf("on the disk of %s %d bytes are free: %w", dir, free, syscall.ENOSPC)
 	}
 	return nil

@@ -45,6 +45,9 @@ func Open(path string, options Options) (*Store, error) {
 	if options.reserve == 0 {
 		options.reserve = reserve
 	}
+	if options.retryAfter == 0 {
+		options.retryAfter = retryAfter
+	}
 	if options.upgradeStep == 0 {
 		options.upgradeStep = upgradeStep
 	}

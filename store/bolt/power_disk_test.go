@@ -28,6 +28,8 @@ type powerDisk struct {
 	ignores func(pages map[int64]bool) bool
 	// ignoresFolders is the same for directories.
 	ignoresFolders bool
+	// faulty is of how many writes and syncs one fails, about. 0: none does.
+	faulty int
 
 	mu   sync.Mutex
 	left int           // how many operations are done before the power fails
@@ -35,14 +37,20 @@ type powerDisk struct {
 	root *folder
 }
 
-const powerPage = 4096
+const (
+	powerPage   = 4096 // what is kept or lost
+	powerSector = 512  // what a write that fails has done or not
+)
 
 // file is what one knows by its content, now and on the disk.
 type powerFile struct {
 	fs.Inode
-	disk          *powerDisk
-	data, synced  []byte
-	changed       map[int64]bool // pages
+	disk         *powerDisk
+	data, synced []byte
+	changed      map[int64]bool // pages that the next sync writes
+	// forgotten are pages that a sync which failed has not written, and the next one won't either:
+	// so Linux does it.
+	forgotten map[int64]bool
 }
 
 // folder is what one knows by names, now and on the disk.
@@ -59,7 +67,7 @@ func (d *powerDisk) newFolder() *folder {
 }
 
 func (d *powerDisk) newFile(data []byte) *powerFile {
-	return &powerFile{disk: d, data: data, synced: bytes.Clone(data), changed: map[int64]bool{}}
+	return &powerFile{disk: d, data: data, synced: bytes.Clone(data), changed: map[int64]bool{}, forgotten: map[int64]bool{}}
 }
 
 // needFUSE skips a test where nothing can be mounted, but not in CI.
@@ -141,6 +149,14 @@ func (d *powerDisk) do(sync bool, operation func()) syscall.Errno {
 		return syscall.EIO
 	}
 	return 0
+}
+
+// fault says how an operation fails; 0: it doesn't.
+func (d *powerDisk) fault() syscall.Errno {
+	if d.faulty == 0 || d.random.IntN(d.faulty) > 0 {
+		return 0
+	}
+	return []syscall.Errno{syscall.EIO, syscall.ENOSPC}[d.random.IntN(2)]
 }
 
 // save writes what is left after the power has failed to a directory, in place of what is there.
@@ -233,19 +249,30 @@ func (f *powerFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, offset
 }
 
 func (f *powerFile) Write(_ context.Context, _ fs.FileHandle, data []byte, offset int64) (uint32, syscall.Errno) {
+	var fault syscall.Errno
 	errno := f.disk.do(false, func() {
+		if fault = f.disk.fault(); fault != 0 {
+			data = data[:f.disk.random.IntN(1+len(data)/powerSector)*powerSector]
+		}
 		end := offset + int64(len(data))
 		f.data = resize(f.data, max(len(f.data), int(end)))
 		copy(f.data[offset:], data)
 		for page := offset / powerPage; page*powerPage < end; page++ {
 			f.changed[page] = true
+			delete(f.forgotten, page)
 		}
 	})
-	return uint32(len(data)), errno
+	return uint32(len(data)), max(errno, fault)
 }
 
 func (f *powerFile) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
-	return f.disk.do(true, func() {
+	var fault syscall.Errno
+	errno := f.disk.do(true, func() {
+		if fault = f.disk.fault(); fault != 0 {
+			maps.Copy(f.forgotten, f.changed)
+			clear(f.changed)
+			return
+		}
 		if f.disk.ignores != nil && f.disk.ignores(f.changed) {
 			return
 		}
@@ -256,6 +283,7 @@ func (f *powerFile) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno 
 		}
 		clear(f.changed)
 	})
+	return max(errno, fault)
 }
 
 func (f *folder) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
@@ -309,3 +337,8 @@ func (f *folder) Link(_ context.Context, target fs.InodeEmbedder, name string, o
 }
 
 func (f *folder) Unlink(_ context.Context, name string) syscall.Errno { return f.name(name, nil) }
+
+func (f *folder) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
+	out.Bsize, out.Frsize, out.Blocks, out.Bfree, out.Bavail = powerPage, powerPage, 1<<20, 1<<20, 1<<20
+	return 0
+}

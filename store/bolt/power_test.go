@@ -47,6 +47,21 @@ func TestLostPageCacheOfANewFile(t *testing.T) {
 	t.Logf("%d of %d stores were made", made, *powerRounds)
 }
 
+// TestFailingDisk has one of twenty writes and syncs of a disk fail before the power does. Pages that
+// a failed sync has not written are not written by the next one. The process goes on to write
+// when the store lets it.
+func TestFailingDisk(t *testing.T) {
+	needFUSE(t)
+	d := &powerDisk{random: source(t), faulty: 20}
+	dir, last := crashDirectory(t)
+	for round := range *powerRounds {
+		var err error
+		if last, err = losePower(t, d, dir, job{Do: "write"}, last); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+	}
+}
+
 // TestLostPageCacheFindsAMissingSync leaves out one sync after the other. The tests above would
 // notice each.
 func TestLostPageCacheFindsAMissingSync(t *testing.T) {
@@ -146,7 +161,9 @@ func powerFails(t *testing.T, d *powerDisk, c *child, heard <-chan error) {
 	case err := <-heard:
 		t.Fatalf("the process has ended before the power failed: %v, %v\n%s", err, c.Wait(), c.stderr)
 	case <-time.After(time.Minute):
-		t.Fatal("the process hangs")
+		_ = c.Process.Signal(syscall.SIGQUIT)
+		_ = c.Wait()
+		t.Fatalf("the process hangs\n%s", c.stderr)
 	}
 	_ = c.Process.Signal(syscall.SIGKILL) // it may have ended, because it can't write any more
 	if err := <-heard; err != nil {

@@ -37,6 +37,7 @@ type Options struct {
 	// For tests.
 	openFile    func(name string, flag int, mode os.FileMode) (*os.File, error) // nil: os.OpenFile
 	reserve     int                                                             // 0: the constant
+	retryAfter  time.Duration                                                   // 0: the constant
 	upgradeStep int                                                             // 0: the constant
 }
 

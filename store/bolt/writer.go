@@ -84,7 +84,7 @@ func (s *Store) run() {
 		case lost == nil:
 			retry = nil
 		case retry == nil:
-			retry = time.After(retryAfter)
+			retry = time.After(s.options.retryAfter)
 		}
 		select {
 		case req := <-s.queue:
