@@ -203,7 +203,7 @@ func whole(t *testing.T, s *Store) {
 			return err
 		}
 		switch got := fmt.Sprint(held); got {
-		case "[user:ann]", "[user:bob]", "[user:bob user:cy]":
+		case "[user:ann]", "[user:ann user:bob]", "[user:bob]", "[user:bob user:cy]":
 		default:
 			t.Errorf("held by %v", got)
 		}
