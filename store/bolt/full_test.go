@@ -85,6 +85,10 @@ func testDiskFull(t *testing.T, dir string) {
 		if s.WriteFailure() == nil || failed == 0 {
 			t.Errorf("WriteFailure is %v, and %d commits have failed", s.WriteFailure(), failed)
 		}
+		// So little room lets small writes pass now and then.
+		if info, err := os.Stat(ballast); err != nil || os.Truncate(ballast, info.Size()-roomAgain/2) != nil {
+			t.Fatal(err)
+		}
 		for range 5 {
 			held()
 			<-time.After(time.Second)
@@ -164,10 +168,13 @@ func TestWriteFailureSaysWhatHelps(t *testing.T) {
 }
 
 func testWriteFailure(t *testing.T, cause error, want string) {
-	var bad atomic.Bool
+	var bad, unwritable atomic.Bool // the file can't be opened; bbolt gets one that it can't write
 	s := open(t, filepath.Join(t.TempDir(), "usher.db"), Options{openFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 		if bad.Load() {
 			return nil, &os.PathError{Op: "open", Path: name, Err: cause}
+		}
+		if unwritable.Load() && mode != 0 {
+			flag = os.O_RDONLY
 		}
 		return os.OpenFile(name, flag, mode)
 	}})
@@ -186,7 +193,18 @@ func testWriteFailure(t *testing.T, cause error, want string) {
 		<-time.After(time.Second)
 		synctest.Wait()
 	}
+	// Not even an open file that is damaged nowhere will do: it has to be written.
+	unwritable.Store(true)
 	bad.Store(false)
+	for range 3 {
+		<-time.After(time.Second)
+		synctest.Wait()
+		if err := s.WriteFailure(); err == nil {
+			t.Error("writes are taken again, and nothing can be written")
+		}
+		whole(t, s)
+	}
+	unwritable.Store(false)
 	<-time.After(time.Second)
 	synctest.Wait()
 	if err := s.WriteFailure(); err != nil {
