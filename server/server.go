@@ -69,10 +69,14 @@ type Server struct {
 
 	validator protovalidate.Validator
 	metrics   *metrics
-	health    *health.Server
-	grpc      *grpc.Server
-	draining  atomic.Bool
-	stopping  chan struct{} // closed when draining begins
+	// decisionLog is nil if decisions are written down nowhere.
+	decisionLog *DecisionLog
+	// traced is whether calls may have a span.
+	traced   bool
+	health   *health.Server
+	grpc     *grpc.Server
+	draining atomic.Bool
+	stopping chan struct{} // closed when draining begins
 	// purged is the last deleted tenant of which nothing is left to remove; for Maintain.
 	purged   store.TenantID
 	spoolDir string
@@ -90,6 +94,9 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		version: config.Version,
 		now:     config.Now,
 		health:  health.NewServer(),
+
+		decisionLog: config.DecisionLog,
+		traced:      config.Tracing != nil,
 
 		stopping: make(chan struct{}),
 		spoolDir: config.SpoolDir,
@@ -116,8 +123,8 @@ func New(ctx context.Context, config Config) (*Server, error) {
 			return nil, fmt.Errorf("built-in catalog %s: %w", builtIn.Name, err)
 		}
 	}
-	s.metrics = newMetrics(s)
-	s.grpc = s.newGRPC()
+	s.metrics = newMetrics(s, &config)
+	s.grpc = s.newGRPC(config.Tracing)
 	return s, nil
 }
 
@@ -136,8 +143,12 @@ func TransportOptions() []grpc.ServerOption {
 }
 
 // newGRPC makes the gRPC server with everything registered.
-func (s *Server) newGRPC() *grpc.Server {
-	g := grpc.NewServer(TransportOptions()...)
+func (s *Server) newGRPC(tracing stats.Handler) *grpc.Server {
+	options := TransportOptions()
+	if tracing != nil {
+		options = append(options, grpc.StatsHandler(tracing))
+	}
+	g := grpc.NewServer(options...)
 	for _, service := range []struct {
 		desc           grpc.ServiceDesc
 		implementation any
