@@ -119,7 +119,9 @@ func (s *Store) group(first *request) []*request {
 func (s *Store) commit(group []*request, lost error) error {
 	answers := make([]answer, len(group))
 	if lost == nil {
-		lost = s.transact(group, answers)
+		if lost = s.transact(group, answers); lost != nil {
+			s.metrics.failed.Inc()
+		}
 	}
 	for i, req := range group {
 		if lost != nil {
@@ -132,6 +134,7 @@ func (s *Store) commit(group []*request, lost error) error {
 }
 
 func (s *Store) transact(group []*request, answers []answer) error {
+	begun := time.Now()
 	tx, err := s.file.begin(true)
 	if err != nil {
 		return err
@@ -147,7 +150,7 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		return err
 	}
 	var touched []store.Touched
-	written := false
+	written := 0
 	for i, req := range group {
 		stage, committed, err := s.plan(r, req)
 		answers[i] = answer{committed, err}
@@ -157,11 +160,11 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		if err := stage.flush(); err != nil {
 			return err
 		}
-		written = true
+		written++
 		r.revision = committed.Revision
 		touched = append(touched, stage.touched...)
 	}
-	if !written {
+	if written == 0 {
 		return nil
 	}
 	if err := finish(r); err != nil {
@@ -170,6 +173,8 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		}
 		return err
 	}
+	stats := tx.Stats()
+	s.metrics.committed(time.Since(begun), stats.GetWriteTime(), written)
 	if s.options.Observer != nil && len(touched) > 0 {
 		s.options.Observer.Committed(touched)
 	}
