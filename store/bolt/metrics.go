@@ -13,7 +13,6 @@ import (
 // metrics are what a store counts as it goes.
 type metrics struct {
 	commit, fsync, writes prometheus.Histogram
-	failed                prometheus.Counter
 	reading               atomic.Int64 // Views under way
 }
 
@@ -31,10 +30,6 @@ func newMetrics() *metrics {
 		writes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "usher_store_commit_writes", Buckets: prometheus.ExponentialBuckets(1, 2, 9),
 			Help: "How many writes shared a commit.",
-		}),
-		failed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "usher_store_failed_commits_total",
-			Help: "Commits that failed; their writes may or may not have been made, and none is taken until the file has been reopened.",
 		}),
 	}
 }
@@ -55,25 +50,28 @@ var (
 		"Pages of the file that are free, or will be when no read transaction needs them any more.", nil, nil)
 	openReads = prometheus.NewDesc("usher_store_open_read_transactions",
 		"Read transactions that are open; while one is, no page that it may need is used again.", nil, nil)
+	failedCommits = prometheus.NewDesc("usher_store_failed_commits_total",
+		"Commits that failed. None of their writes was acknowledged; some may have been made.", nil, nil)
 	waitingWrites = prometheus.NewDesc("usher_store_waiting_writes",
 		"Writes that wait for their turn.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (s *Store) Describe(out chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{writable, fileBytes, freePages, openReads, waitingWrites} {
+	for _, desc := range []*prometheus.Desc{writable, fileBytes, freePages, openReads, waitingWrites, failedCommits} {
 		out <- desc
 	}
-	for _, c := range []prometheus.Collector{s.metrics.commit, s.metrics.fsync, s.metrics.writes, s.metrics.failed} {
+	for _, c := range []prometheus.Collector{s.metrics.commit, s.metrics.fsync, s.metrics.writes} {
 		c.Describe(out)
 	}
 }
 
 // Collect implements prometheus.Collector. What is read from the file is left out while it can't be.
 func (s *Store) Collect(out chan<- prometheus.Metric) {
-	for _, c := range []prometheus.Collector{s.metrics.commit, s.metrics.fsync, s.metrics.writes, s.metrics.failed} {
+	for _, c := range []prometheus.Collector{s.metrics.commit, s.metrics.fsync, s.metrics.writes} {
 		c.Collect(out)
 	}
+	out <- prometheus.MustNewConstMetric(failedCommits, prometheus.CounterValue, float64(s.failedCommits.Load()))
 	gauge := func(desc *prometheus.Desc, value float64) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
 	}
