@@ -60,7 +60,7 @@ func (d decisionService) Check(ctx context.Context, r *usherv1.CheckRequest) (*u
 		line.Time, line.Caller, line.Revision = d.server.now(), access.CallerOf(ctx).Name(), c.response.Revision
 		log.add(line)
 	}
-	if d.server.traced {
+	if d.server.tracing != nil {
 		traceDecision(ctx, &c.decision)
 	}
 	return &c.response, nil

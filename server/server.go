@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/stats"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
@@ -67,16 +68,16 @@ type Server struct {
 	now       func() time.Time
 	startedAt time.Time
 
-	validator protovalidate.Validator
-	metrics   *metrics
-	// decisionLog is nil if decisions are written down nowhere.
-	decisionLog *DecisionLog
-	// traced is whether calls may have a span.
-	traced   bool
-	health   *health.Server
-	grpc     *grpc.Server
-	draining atomic.Bool
-	stopping chan struct{} // closed when draining begins
+	access      *access.Guard
+	credentials credentials.TransportCredentials
+	tracing     stats.Handler // nil: calls are not traced
+	decisionLog *DecisionLog  // nil: decisions are written down nowhere
+	validator   protovalidate.Validator
+	metrics     *metrics
+	health      *health.Server
+	grpc        *grpc.Server
+	draining    atomic.Bool
+	stopping    chan struct{} // closed when draining begins
 	// purged is the last deleted tenant of which nothing is left to remove; for Maintain.
 	purged   store.TenantID
 	spoolDir string
@@ -88,15 +89,16 @@ type Server struct {
 // of them in the same version with other content.
 func New(ctx context.Context, config Config) (*Server, error) {
 	s := &Server{
-		store:   config.Store,
-		cache:   config.Cache,
-		logger:  config.Logger,
-		version: config.Version,
-		now:     config.Now,
-		health:  health.NewServer(),
-
+		store:       config.Store,
+		cache:       config.Cache,
+		logger:      config.Logger,
+		version:     config.Version,
+		now:         config.Now,
+		access:      config.Access,
+		credentials: config.Credentials,
+		tracing:     config.Tracing,
 		decisionLog: config.DecisionLog,
-		traced:      config.Tracing != nil,
+		health:      health.NewServer(),
 
 		stopping: make(chan struct{}),
 		spoolDir: config.SpoolDir,
@@ -124,7 +126,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		}
 	}
 	s.metrics = newMetrics(s, &config)
-	s.grpc = s.newGRPC(config.Tracing)
+	s.grpc = s.newGRPC()
 	return s, nil
 }
 
@@ -143,10 +145,13 @@ func TransportOptions() []grpc.ServerOption {
 }
 
 // newGRPC makes the gRPC server with everything registered.
-func (s *Server) newGRPC(tracing stats.Handler) *grpc.Server {
+func (s *Server) newGRPC() *grpc.Server {
 	options := TransportOptions()
-	if tracing != nil {
-		options = append(options, grpc.StatsHandler(tracing))
+	if s.credentials != nil {
+		options = append(options, grpc.Creds(s.credentials))
+	}
+	if s.tracing != nil {
+		options = append(options, grpc.StatsHandler(s.tracing))
 	}
 	g := grpc.NewServer(options...)
 	for _, service := range []struct {
@@ -162,7 +167,7 @@ func (s *Server) newGRPC(tracing stats.Handler) *grpc.Server {
 		s.health.SetServingStatus(service.desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	}
 	s.register(g, healthv1.Health_ServiceDesc, s.health, s.aroundChecks()...)
-	reflection.RegisterV1(g)
+	s.register(g, reflectionv1.ServerReflection_ServiceDesc, reflection.NewServerV1(reflection.ServerOptions{Services: g}), s.aroundChecks()...)
 	return g
 }
 
