@@ -67,6 +67,8 @@ type Server struct {
 
 	access      *access.Guard
 	credentials credentials.TransportCredentials
+	tracing     stats.Handler // nil: calls are not traced
+	decisionLog *DecisionLog  // nil: decisions are written down nowhere
 	validator   protovalidate.Validator
 	limits      Limits
 	overload    *overload
@@ -94,6 +96,8 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		access:      config.Access,
 		credentials: config.Credentials,
 		limits:      config.Limits.withDefaults(),
+		tracing:     config.Tracing,
+		decisionLog: config.DecisionLog,
 
 		stopping: make(chan struct{}),
 		spoolDir: config.SpoolDir,
@@ -122,7 +126,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 			return nil, fmt.Errorf("built-in catalog %s: %w", builtIn.Name, err)
 		}
 	}
-	s.metrics = newMetrics(s)
+	s.metrics = newMetrics(s, &config)
 	s.grpc = s.newGRPC()
 	return s, nil
 }
@@ -132,6 +136,9 @@ func (s *Server) newGRPC() *grpc.Server {
 	options := append(TransportOptions(s.limits), grpc.InTapHandle(s.overload.checks.tap))
 	if s.credentials != nil {
 		options = append(options, grpc.Creds(s.credentials))
+	}
+	if s.tracing != nil {
+		options = append(options, grpc.StatsHandler(s.tracing))
 	}
 	g := grpc.NewServer(options...)
 	for _, service := range []struct {
