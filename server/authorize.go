@@ -185,6 +185,7 @@ func (s *Server) admit(ctx context.Context, method string, needed need, request 
 				level = slog.LevelDebug // checks are too many
 			}
 			s.logger.Log(ctx, level, "caller not allowed", "caller", caller.Name(), "method", method, "needs", refused.line)
+			return nil, detailed(codes.PermissionDenied, err.Error(), reasonCallerNotAllowed).Err()
 		}
 		return nil, toStatus(err).Err()
 	}
@@ -218,21 +219,33 @@ func (n need) allows(caller *access.Caller, method string, request any) error {
 // allowsTenant is whether the caller sees the tenants that a call is about. For one that they don't see, the
 // error is that of one that isn't there: it depends on nothing but the name and the access file.
 func (n need) allowsTenant(caller *access.Caller, method string, request any) error {
-	about, named := request.(interface{ GetTenant() string })
-	all := n.tenants == allTenants || n.tenants == itsTenantOrAll && named && about.GetTenant() == ""
-	switch {
-	case n.tenants == noTenant:
+	if n.tenants == noTenant || request == nil && n.tenants != allTenants {
 		return nil
+	}
+	tenant := tenantOf(request)
+	all := n.tenants == allTenants || n.tenants == itsTenantOrAll && tenant == ""
+	switch {
 	case all && !caller.SeesAll():
 		return &callerError{caller.Name(), "call " + method + " for the whole installation", `tenants: ["*"]`}
-	case all || !named || caller.Sees(about.GetTenant()):
+	case all || caller.Sees(tenant):
 		return nil
 	case n.tenants == newTenant:
 		return &callerError{caller.Name(), "create this tenant", "its name in tenants"}
 	case ofDeleted(request):
-		return noRecord(about.GetTenant())
+		return noRecord(tenant)
 	}
-	return noTenantOf(about.GetTenant())
+	return noTenantOf(tenant)
+}
+
+// tenantOf is the tenant that a request names, or "", which only those see who see all.
+func tenantOf(request any) string {
+	switch r := request.(type) {
+	case interface{ GetTenant() string }:
+		return r.GetTenant()
+	case interface{ GetCheck() *usherv1.CheckRequest }:
+		return r.GetCheck().GetTenant()
+	}
+	return ""
 }
 
 // ofDeleted is whether a request is answered for a tenant that has been deleted, too.

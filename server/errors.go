@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server/policy"
@@ -132,7 +133,6 @@ func toStatus(err error) *status.Status {
 		notKept   *notKeptError
 		ended     *endedError
 		epoch     *otherEpochError
-		caller    *callerError
 	)
 	switch {
 	case errors.As(err, &input):
@@ -143,8 +143,6 @@ func toStatus(err error) *status.Status {
 		return inputStatus(err, unknownNameInput(unknown))
 	case errors.As(err, &catalog):
 		return inputStatus(err, catalogFaults(catalog))
-	case errors.As(err, &caller):
-		return detailed(codes.PermissionDenied, err.Error(), reasonCallerNotAllowed)
 	case errors.As(err, &refusal):
 		return refusalStatus(err, refusal)
 	case errors.As(err, &changed):
@@ -180,7 +178,8 @@ func toStatus(err error) *status.Status {
 	case errors.Is(err, context.Canceled):
 		return detailed(codes.Canceled, "the call was cancelled", "CANCELLED")
 	case errors.Is(err, store.ErrUnavailable):
-		return detailed(codes.Unavailable, "the store is unavailable; try again, and see the server's log for the cause", "STORE_UNAVAILABLE")
+		return detailed(codes.Unavailable, "the store is unavailable; try again, and see the server's log for the cause", "STORE_UNAVAILABLE",
+			&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
 	case errors.Is(err, store.ErrCorrupt):
 		return detailed(codes.Internal, "stored data is damaged; see the server's log for what and where", "STORE_DAMAGED")
 	}

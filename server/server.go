@@ -70,6 +70,8 @@ type Server struct {
 
 	access      *access.Guard
 	credentials credentials.TransportCredentials
+	tracing     stats.Handler // nil: calls are not traced
+	decisionLog *DecisionLog  // nil: decisions are written down nowhere
 	validator   protovalidate.Validator
 	metrics     *metrics
 	health      *health.Server
@@ -94,6 +96,8 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		now:         config.Now,
 		access:      config.Access,
 		credentials: config.Credentials,
+		tracing:     config.Tracing,
+		decisionLog: config.DecisionLog,
 		health:      health.NewServer(),
 
 		stopping: make(chan struct{}),
@@ -121,7 +125,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 			return nil, fmt.Errorf("built-in catalog %s: %w", builtIn.Name, err)
 		}
 	}
-	s.metrics = newMetrics(s)
+	s.metrics = newMetrics(s, &config)
 	s.grpc = s.newGRPC()
 	return s, nil
 }
@@ -145,6 +149,9 @@ func (s *Server) newGRPC() *grpc.Server {
 	options := TransportOptions()
 	if s.credentials != nil {
 		options = append(options, grpc.Creds(s.credentials))
+	}
+	if s.tracing != nil {
+		options = append(options, grpc.StatsHandler(s.tracing))
 	}
 	g := grpc.NewServer(options...)
 	for _, service := range []struct {
