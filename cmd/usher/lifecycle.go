@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
-	"google.golang.org/grpc"
-
 	"github.com/usher-pdp/usher/server"
 )
 
@@ -23,7 +21,7 @@ func (s *settings) serve(ctx context.Context, known identities, out io.Writer, l
 	if err != nil {
 		return err
 	}
-	running := s.startHTTP(listeners)
+	running := s.startHTTP(listeners, logger)
 	defer running.http.Close()
 	limitMemory(logger)
 	server.KeepHeapFloor()
@@ -33,18 +31,25 @@ func (s *settings) serve(ctx context.Context, known identities, out io.Writer, l
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
+	observers, err := s.openObservers(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer observers.close(logger)
 	srv, err := server.New(ctx, server.Config{
 		Store: st, Cache: cache, Logger: logger, Version: ownVersion(), SpoolDir: s.dataDir,
-		Access: known.guard, Credentials: known.credentials(), Collectors: known.collectors(),
-		Limits: s.limits(), TenantMetrics: s.tenantMetrics,
+		Access: known.guard, Credentials: known.credentials(), Limits: s.limits(),
+		DecisionLog: observers.decisions, Tracing: observers.traces, TenantMetrics: s.tenantMetrics,
+		Collectors: append(known.collectors(), st),
 	})
 	if err != nil {
 		return err
 	}
 	running.startGRPC(srv, listeners)
 	defer running.stop(srv, stops)
-	defer s.maintain(ctx, srv, logger)()
-	defer follow(ctx, known.files(), hangups, logger)()
+	defer beside(ctx, func(ctx context.Context) { s.maintain(ctx, srv, logger) })()
+	defer beside(ctx, srv.WatchClock)()
+	defer beside(ctx, func(ctx context.Context) { follow(ctx, known.files(), hangups, observers.reopen, logger) })()
 
 	listeners.announce(out, logger)
 	if s.demo {
@@ -68,23 +73,27 @@ func (s *settings) serve(ctx context.Context, known identities, out io.Writer, l
 // maintainEvery is the pause between two runs of the maintenance.
 const maintainEvery = 5 * time.Minute
 
-// maintain removes now and then what need not be kept any more, until what it returns is
-// called.
-func (s *settings) maintain(ctx context.Context, srv *server.Server, logger *slog.Logger) (stop func()) {
+// maintain removes now and then what need not be kept any more, until ctx is done.
+func (s *settings) maintain(ctx context.Context, srv *server.Server, logger *slog.Logger) {
+	for {
+		if err := srv.Maintain(ctx, s.keep); err != nil && ctx.Err() == nil {
+			logger.Error("maintenance failed; it is tried again", "in", maintainEvery, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(maintainEvery):
+		}
+	}
+}
+
+// beside runs something beside all else, until what it returns is called.
+func beside(ctx context.Context, run func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for {
-			if err := srv.Maintain(ctx, s.keep); err != nil && ctx.Err() == nil {
-				logger.Error("maintenance failed; it is tried again", "in", maintainEvery, "error", err)
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(maintainEvery):
-			}
-		}
+		run(ctx)
 	}()
 	return func() { cancel(); <-ended }
 }
@@ -101,15 +110,14 @@ func limitMemory(logger *slog.Logger) {
 type running struct {
 	front    front
 	http     *http.Server
-	grpc     *grpc.Server
 	failures chan error
 	drain    time.Duration // how long running calls have to finish after the first signal
 }
 
 // startHTTP answers the probes, also while the store is being opened.
-func (s *settings) startHTTP(ls *listeners) *running {
+func (s *settings) startHTTP(ls *listeners, logger *slog.Logger) *running {
 	r := &running{failures: make(chan error, len(ls.grpc)+1), drain: time.Duration(s.drainTime)}
-	r.http = &http.Server{Handler: &r.front, ReadHeaderTimeout: 10 * time.Second}
+	r.http = server.NewHTTPServer(&r.front, logger)
 	go func() { r.failures <- r.http.Serve(ls.http) }()
 	return r
 }
@@ -117,26 +125,22 @@ func (s *settings) startHTTP(ls *listeners) *running {
 func (r *running) startGRPC(srv *server.Server, ls *listeners) {
 	handler := srv.HTTP()
 	r.front.server.Store(&handler)
-	r.grpc = srv.GRPC()
 	for _, l := range ls.grpc {
-		go func() { r.failures <- r.grpc.Serve(l) }()
+		go func() { r.failures <- srv.GRPC().Serve(srv.ListenGRPC(l)) }()
 	}
 }
 
 // stop lets running calls finish, unless that takes too long or a signal comes. HTTP goes
 // on until it has, so that the probes can see what is going on.
 func (r *running) stop(srv *server.Server, signals <-chan os.Signal) {
-	srv.Drain()
-	finished := make(chan struct{})
+	ctx, cancel := context.WithTimeout(context.Background(), r.drain)
+	defer cancel()
 	go func() {
-		r.grpc.GracefulStop()
-		close(finished)
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
 	}()
-	select {
-	case <-finished:
-	case <-signals:
-	case <-time.After(r.drain):
-	}
-	r.grpc.Stop()
-	<-finished
+	srv.Stop(ctx)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // openStore opens the store in the directory of the data, which it makes for the demo only.
-func (s *settings) openStore(observer store.Observer) (store.Store, error) {
+func (s *settings) openStore(observer store.Observer) (*bolt.Store, error) {
 	if s.demo {
 		if err := os.MkdirAll(s.dataDir, 0o700); err != nil {
 			return nil, fmt.Errorf("--data-dir: %w", err)

@@ -17,29 +17,26 @@ type followed struct {
 	fault  string // what the log knows already
 }
 
-// follow looks now and then, and when a signal comes, whether files have changed, until what it returns is
-// called.
-func follow(ctx context.Context, files []*followed, hangups <-chan os.Signal, logger *slog.Logger) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		ticker := time.NewTicker(reloadEvery)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hangups:
-				logger.Info("reading the files again", "signal", "SIGHUP")
-			case <-ticker.C:
+// follow looks now and then, and when a signal comes, whether files have changed, until ctx is done. With
+// a signal it also reopens what is written to.
+func follow(ctx context.Context, files []*followed, hangups <-chan os.Signal, reopen func() error, logger *slog.Logger) {
+	ticker := time.NewTicker(reloadEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			logger.Info("looking at the files", "signal", "SIGHUP")
+			if err := reopen(); err != nil {
+				logger.Error("the decision log goes on in the old file", "error", err)
 			}
-			for _, f := range files {
-				f.look(logger)
-			}
+		case <-ticker.C:
 		}
-	}()
-	return func() { cancel(); <-ended }
+		for _, f := range files {
+			f.look(logger)
+		}
+	}
 }
 
 // look reads the files again, and logs what is new about them.

@@ -130,6 +130,7 @@ func (s *settings) file() string { return filepath.Join(s.dataDir, "usher.db") }
 // limits are those of the server.
 func (s *settings) limits() server.Limits {
 	return server.Limits{
+		Connections:    int(s.connections),
 		Streams:        uint32(s.streams),
 		Checks:         int(s.checks),
 		Administration: int(s.administration),

@@ -26,9 +26,13 @@ func (c *client) explain(err error) error {
 	case reason == "" && st.Code() == codes.Unavailable && handshakeHelp(st.Message()) != "":
 		return fmt.Errorf("no safe connection to %s: %s\n  %s", c.address, st.Message(), handshakeHelp(st.Message()))
 	case reason == "" && st.Code() == codes.Unavailable:
+		help := ""
+		if c.identity.certFile != "" {
+			help = "\n  If there is one, it hangs up on this client certificate: has an authority signed it that is in the server's tls-client-ca-file?"
+		}
 		return fmt.Errorf("no server answers at %s: %s\n"+
-			"  Start one with 'usher serve --data-dir DIR', or say where it is with --address or USHER_ADDRESS",
-			c.address, st.Message())
+			"  Start one with 'usher serve --data-dir DIR', or say where it is with --address or USHER_ADDRESS%s",
+			c.address, st.Message(), help)
 	case reason == "" && st.Code() == codes.DeadlineExceeded:
 		return fmt.Errorf("%s has not answered within %v (--timeout)\n"+
 			"  A write may have been made or not: the same command again is safe", c.address, c.timeout)
