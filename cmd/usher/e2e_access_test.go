@@ -212,7 +212,7 @@ func endToEndEverySetting(t *testing.T, p tools) {
 	check := func(action string) result {
 		return runProgram(t, p.usher, "check", "user:nobody@dealer.example", action, "ticket/1", "--tenant", "demo-dealer", "--address", server.unix)
 	}
-	check("delete").want(t, 1, "deny")
+	check("answer").want(t, 1, "deny")
 	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the socket is %v, error %v", info, err)
 	}
@@ -243,7 +243,7 @@ func endToEndEverySetting(t *testing.T, p tools) {
 	if exit := server.stop(syscall.SIGTERM); exit != 0 {
 		t.Errorf("exit status %d\n%s", exit, &server.stderr)
 	}
-	for path, action := range map[string]string{log + ".1": `"delete"`, log: `"view"`} {
+	for path, action := range map[string]string{log + ".1": `"answer"`, log: `"view"`} {
 		if content := readFile(t, path); strings.Count(content, "\n") != 1 || !strings.Contains(content, action) {
 			t.Errorf("%s has\n%s", path, content)
 		}
