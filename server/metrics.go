@@ -196,16 +196,17 @@ func collectGuarded[K comparable, V any](out chan<- prometheus.Metric, name stri
 	}
 }
 
-// HTTPServer returns a server of HTTP that waits for slow clients no longer than it has to.
-func (s *Server) HTTPServer() *http.Server {
+// NewHTTPServer returns a server of HTTP that waits for slow clients no longer than it has to. It can serve
+// while there is no Server yet, to whose HTTP the handler then turns.
+func NewHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           s.HTTP(),
+		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaders,
-		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 }
 

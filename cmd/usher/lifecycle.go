@@ -11,21 +11,18 @@ import (
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
-	"google.golang.org/grpc"
-
 	"github.com/usher-pdp/usher/server"
 )
 
-// drainTime is how long running calls have to finish after the first signal.
-const drainTime = 10 * time.Second
-
-// serve runs a server until a signal comes. Whatever it returns, all is closed.
-func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger, signals <-chan os.Signal) (err error) {
-	listeners, err := s.listen()
+// serve runs a server until a signal comes to stop. Whatever it returns, all is closed.
+func (s *settings) serve(ctx context.Context, known identities, out io.Writer, logger *slog.Logger, stops, hangups <-chan os.Signal) (err error) {
+	listeners, err := s.listen(known.certificates)
 	defer listeners.close()
 	if err != nil {
 		return err
 	}
+	running := s.startHTTP(listeners, logger)
+	defer running.http.Close()
 	limitMemory(logger)
 	server.KeepHeapFloor()
 	cache := server.NewCache(uint64(s.cacheSize))
@@ -34,26 +31,38 @@ func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	srv, err := server.New(ctx, server.Config{Store: st, Cache: cache, Logger: logger, Version: ownVersion(), SpoolDir: s.dataDir})
+	observers, err := s.openObservers(ctx, logger)
 	if err != nil {
 		return err
 	}
-	running := start(srv, listeners)
-	defer running.stop(srv, signals)
-	defer s.maintain(ctx, srv, logger)()
+	defer observers.close(logger)
+	srv, err := server.New(ctx, server.Config{
+		Store: st, Cache: cache, Logger: logger, Version: ownVersion(), SpoolDir: s.dataDir,
+		Access: known.guard, Credentials: known.credentials(), Limits: s.limits(),
+		DecisionLog: observers.decisions, Tracing: observers.traces, TenantMetrics: s.tenantMetrics,
+		Collectors: append(known.collectors(), st),
+	})
+	if err != nil {
+		return err
+	}
+	running.startGRPC(srv, listeners)
+	defer running.stop(srv, stops)
+	defer beside(ctx, func(ctx context.Context) { s.maintain(ctx, srv, logger) })()
+	defer beside(ctx, srv.WatchClock)()
+	defer beside(ctx, func(ctx context.Context) { follow(ctx, known.files(), hangups, observers.reopen, logger) })()
 
 	listeners.announce(out, logger)
 	if s.demo {
 		s.logLevel.Set(slog.LevelWarn) // not a line for each of the staff
 		err := playDemo(ctx, listeners.grpc[0].Addr().String(), out)
-		s.logLevel.Set(slog.LevelInfo)
+		s.setLogLevel()
 		if err != nil {
 			return fmt.Errorf("the demo's tenants: %w", err)
 		}
 	}
 	fmt.Fprintln(out, "ready")
 	select {
-	case sig := <-signals:
+	case sig := <-stops:
 		logger.Info("stopping", "signal", sig.String())
 		return nil
 	case err := <-running.failures:
@@ -64,23 +73,27 @@ func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger
 // maintainEvery is the pause between two runs of the maintenance.
 const maintainEvery = 5 * time.Minute
 
-// maintain removes now and then what need not be kept any more, until what it returns is
-// called.
-func (s *settings) maintain(ctx context.Context, srv *server.Server, logger *slog.Logger) (stop func()) {
+// maintain removes now and then what need not be kept any more, until ctx is done.
+func (s *settings) maintain(ctx context.Context, srv *server.Server, logger *slog.Logger) {
+	for {
+		if err := srv.Maintain(ctx, s.keep); err != nil && ctx.Err() == nil {
+			logger.Error("maintenance failed; it is tried again", "in", maintainEvery, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(maintainEvery):
+		}
+	}
+}
+
+// beside runs something beside all else, until what it returns is called.
+func beside(ctx context.Context, run func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for {
-			if err := srv.Maintain(ctx, s.keep); err != nil && ctx.Err() == nil {
-				logger.Error("maintenance failed; it is tried again", "in", maintainEvery, "error", err)
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(maintainEvery):
-			}
-		}
+		run(ctx)
 	}()
 	return func() { cancel(); <-ended }
 }
@@ -95,28 +108,32 @@ func limitMemory(logger *slog.Logger) {
 
 // running is a server that serves.
 type running struct {
-	grpc     *grpc.Server
+	front    front
 	http     *http.Server
 	failures chan error
+	drain    time.Duration // how long running calls have to finish after the first signal
 }
 
-func start(srv *server.Server, ls *listeners) *running {
-	r := &running{
-		grpc:     srv.GRPC(),
-		http:     srv.HTTPServer(),
-		failures: make(chan error, len(ls.grpc)+1),
-	}
-	for _, l := range ls.grpc {
-		go func() { r.failures <- r.grpc.Serve(srv.ListenGRPC(l)) }()
-	}
+// startHTTP answers the probes, also while the store is being opened.
+func (s *settings) startHTTP(ls *listeners, logger *slog.Logger) *running {
+	r := &running{failures: make(chan error, len(ls.grpc)+1), drain: time.Duration(s.drainTime)}
+	r.http = server.NewHTTPServer(&r.front, logger)
 	go func() { r.failures <- r.http.Serve(ls.http) }()
 	return r
 }
 
-// stop lets running calls finish, unless that takes too long or a signal comes. HTTP is
-// the last to go, so that the probes can see what is going on.
+func (r *running) startGRPC(srv *server.Server, ls *listeners) {
+	handler := srv.HTTP()
+	r.front.server.Store(&handler)
+	for _, l := range ls.grpc {
+		go func() { r.failures <- srv.GRPC().Serve(srv.ListenGRPC(l)) }()
+	}
+}
+
+// stop lets running calls finish, unless that takes too long or a signal comes. HTTP goes
+// on until it has, so that the probes can see what is going on.
 func (r *running) stop(srv *server.Server, signals <-chan os.Signal) {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	ctx, cancel := context.WithTimeout(context.Background(), r.drain)
 	defer cancel()
 	go func() {
 		select {
@@ -126,5 +143,4 @@ func (r *running) stop(srv *server.Server, signals <-chan os.Signal) {
 		}
 	}()
 	srv.Stop(ctx)
-	r.http.Close()
 }
