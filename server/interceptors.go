@@ -24,7 +24,7 @@ func (s *Server) aroundChecks() []grpc.UnaryServerInterceptor {
 
 // aroundAdministration is what all other calls go through, outermost first.
 func (s *Server) aroundAdministration() []grpc.UnaryServerInterceptor {
-	return []grpc.UnaryServerInterceptor{s.logCalls(), s.mapErrors, recoverPanics, s.validate}
+	return []grpc.UnaryServerInterceptor{s.logCalls(), s.mapErrors, recoverPanics, s.overload.admit, s.validate}
 }
 
 // validated are the requests whose rules in the proto are applied by the validate

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server/policy"
-	"github.com/usher-pdp/usher/store"
 )
 
 // metrics counts what the server does.
@@ -70,7 +70,7 @@ func newMetrics(s *Server) *metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.started, m.handled, m.took, decisions, build,
-		cacheCollector{s.cache},
+		cacheCollector{s.cache}, s.overload, s.connections,
 	)
 	return m
 }
@@ -144,26 +144,28 @@ func collectGuarded[K comparable, V any](out chan<- prometheus.Metric, name stri
 	}
 }
 
+// HTTPServer returns a server of HTTP that waits for slow clients no longer than it has to.
+func (s *Server) HTTPServer() *http.Server {
+	return &http.Server{
+		Handler:           s.HTTP(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeaders,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+}
+
 // HTTP returns the handler of /metrics, /healthz (the process lives) and /readyz (it
-// takes calls and can read its store).
+// takes calls and can read its store; ?service= asks for one of the services).
 func (s *Server) HTTP() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", s.authorizeMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok\n")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		readable := s.store.View(r.Context(), func(store.Reader) error { return nil })
-		switch {
-		case s.draining.Load():
-			answer(w, http.StatusServiceUnavailable, "draining: the server is stopping\n")
-		case readable != nil:
-			answer(w, http.StatusServiceUnavailable, "the store can't be read: see the server's log\n")
-			s.logger.ErrorContext(r.Context(), "not ready", "error", readable)
-		default:
-			answer(w, http.StatusOK, "ready\n")
-		}
-	})
+	mux.HandleFunc("GET /readyz", s.ready)
 	return mux
 }
 
