@@ -26,6 +26,7 @@ LIST_EXAMPLE := docs/examples/list_filter
 DEPLOY_CHECK := deploy/check
 
 FUZZTIME ?= 1m
+ROUNDS ?= 1000
 BENCH ?= .
 COUNT ?= 6
 
@@ -109,6 +110,13 @@ fuzz: ## Fuzz every target, one after the other (FUZZTIME=1m each, or 10000x)
 fuzz-short: ## Fuzz every target for 10,000 inputs
 	@echo "== short fuzz"
 	@tools/fuzz.sh 10000x
+
+.PHONY: crash
+crash: build ## Kill the server, and have the power fail, ROUNDS=1000 times each (about 15 minutes; as root)
+	@E2E_USHER=$(CURDIR)/.build/usher E2E_GRPCURL=none go test -count=1 -timeout 60m -v \
+		-run '^TestEndToEnd$$/^CrashRounds$$' ./cmd/usher -crash-rounds $(ROUNDS)
+	@go test -count=1 -timeout 60m -v -run '^(TestKill|TestLostPageCache.*|TestFailingDisk)$$' \
+		./store/bolt -crash-rounds $(ROUNDS) -power-rounds $(ROUNDS)
 
 .PHONY: mutants
 mutants: ## Plant faults in the code and in the built-in catalogs, and see that each is noticed (about 25 minutes)
