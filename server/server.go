@@ -64,6 +64,8 @@ type Server struct {
 	now       func() time.Time
 	startedAt time.Time
 
+	credentials credentials.TransportCredentials
+
 	validator protovalidate.Validator
 	limits    Limits
 	overload  *overload
@@ -90,6 +92,8 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		version: config.Version,
 		now:     config.Now,
 		limits:  config.Limits.withDefaults(),
+
+		credentials: config.Credentials,
 
 		stopping: make(chan struct{}),
 		spoolDir: config.SpoolDir,
@@ -125,7 +129,11 @@ func New(ctx context.Context, config Config) (*Server, error) {
 
 // newGRPC makes the gRPC server with everything registered.
 func (s *Server) newGRPC() *grpc.Server {
-	g := grpc.NewServer(append(TransportOptions(s.limits), grpc.InTapHandle(s.overload.checks.tap))...)
+	options := append(TransportOptions(s.limits), grpc.InTapHandle(s.overload.checks.tap))
+	if s.credentials != nil {
+		options = append(options, grpc.Creds(s.credentials))
+	}
+	g := grpc.NewServer(options...)
 	for _, service := range []struct {
 		desc           grpc.ServiceDesc
 		implementation any
