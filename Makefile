@@ -24,6 +24,7 @@ RELEASE := proto/release.binpb
 LIST_EXAMPLE := docs/examples/list_filter
 
 FUZZTIME ?= 1m
+SOAK ?= 2m
 BENCH ?= .
 COUNT ?= 6
 
@@ -106,6 +107,10 @@ fuzz-short: ## Fuzz every target for 10,000 inputs
 mutants: ## Plant faults in the code and in the built-in catalogs, and see that each is noticed (about 25 minutes)
 	@go run ./tools/mutants
 	@go test -count=1 -timeout 60m -run '^TestMutants$$' -v ./server/policy/catalogs -mutants=0
+
+.PHONY: soak
+soak: ## Have a server do all kinds of work for SOAK=2m, and see that what it takes up does not grow
+	@go test -count=1 -timeout 0 -run '^TestSoak$$' -v ./server -soak=$(SOAK)
 
 ##@ Measure
 
