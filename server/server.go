@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/stats"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
@@ -64,12 +65,13 @@ type Server struct {
 	now       func() time.Time
 	startedAt time.Time
 
+	access      *access.Guard
 	credentials credentials.TransportCredentials
-
-	validator protovalidate.Validator
-	limits    Limits
-	overload  *overload
-
+	tracing     stats.Handler // nil: calls are not traced
+	decisionLog *DecisionLog  // nil: decisions are written down nowhere
+	validator   protovalidate.Validator
+	limits      Limits
+	overload    *overload
 	connections *connections
 	metrics     *metrics
 	grpc        *grpc.Server
@@ -86,14 +88,16 @@ type Server struct {
 // of them in the same version with other content.
 func New(ctx context.Context, config Config) (*Server, error) {
 	s := &Server{
-		store:   config.Store,
-		cache:   config.Cache,
-		logger:  config.Logger,
-		version: config.Version,
-		now:     config.Now,
-		limits:  config.Limits.withDefaults(),
-
+		store:       config.Store,
+		cache:       config.Cache,
+		logger:      config.Logger,
+		version:     config.Version,
+		now:         config.Now,
+		access:      config.Access,
 		credentials: config.Credentials,
+		limits:      config.Limits.withDefaults(),
+		tracing:     config.Tracing,
+		decisionLog: config.DecisionLog,
 
 		stopping: make(chan struct{}),
 		spoolDir: config.SpoolDir,
@@ -122,7 +126,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 			return nil, fmt.Errorf("built-in catalog %s: %w", builtIn.Name, err)
 		}
 	}
-	s.metrics = newMetrics(s)
+	s.metrics = newMetrics(s, &config)
 	s.grpc = s.newGRPC()
 	return s, nil
 }
@@ -132,6 +136,9 @@ func (s *Server) newGRPC() *grpc.Server {
 	options := append(TransportOptions(s.limits), grpc.InTapHandle(s.overload.checks.tap))
 	if s.credentials != nil {
 		options = append(options, grpc.Creds(s.credentials))
+	}
+	if s.tracing != nil {
+		options = append(options, grpc.StatsHandler(s.tracing))
 	}
 	g := grpc.NewServer(options...)
 	for _, service := range []struct {
@@ -146,7 +153,7 @@ func (s *Server) newGRPC() *grpc.Server {
 		s.register(g, service.desc, service.implementation, service.interceptors...)
 	}
 	s.register(g, healthv1.Health_ServiceDesc, healthService{server: s}, s.aroundChecks()...)
-	reflection.RegisterV1(g)
+	s.register(g, reflectionv1.ServerReflection_ServiceDesc, reflection.NewServerV1(reflection.ServerOptions{Services: g}), s.aroundChecks()...)
 	return g
 }
 
