@@ -27,6 +27,7 @@ DEPLOY_CHECK := deploy/check
 
 FUZZTIME ?= 1m
 ROUNDS ?= 1000
+SOAK ?= 2m
 BENCH ?= .
 COUNT ?= 6
 
@@ -122,6 +123,10 @@ crash: build ## Kill the server, and have the power fail, ROUNDS=1000 times each
 mutants: ## Plant faults in the code and in the built-in catalogs, and see that each is noticed (about 25 minutes)
 	@go run ./tools/mutants
 	@go test -count=1 -timeout 60m -run '^TestMutants$$' -v ./server/policy/catalogs -mutants=0
+
+.PHONY: soak
+soak: ## Have a server do all kinds of work for SOAK=2m, and see that what it takes up does not grow
+	@go test -count=1 -timeout 0 -run '^TestSoak$$' -v ./server -soak=$(SOAK)
 
 ##@ Measure
 

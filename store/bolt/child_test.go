@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // Some tests need another process: to hold the file, or to be killed. It is the test
@@ -43,7 +45,7 @@ func TestMain(m *testing.M) {
 		jobs[j.Do](j)
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // child is a process that does a job. What it says comes line by line.
