@@ -17,8 +17,13 @@ func (d decisionService) Explain(ctx context.Context, r *usherv1.ExplainRequest)
 	if err := d.server.validator.Validate(r); err != nil {
 		return nil, err
 	}
+	leave, err := d.server.overload.computing.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	e := &explaining{server: d.server, request: r, now: d.server.now()}
-	err := d.server.store.View(ctx, func(reader store.Reader) error { return e.explain(ctx, reader) })
+	err = d.server.store.View(ctx, func(reader store.Reader) error { return e.explain(ctx, reader) })
 	if err != nil {
 		return nil, err
 	}

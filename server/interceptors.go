@@ -20,7 +20,7 @@ func (s *Server) aroundChecks() []grpc.UnaryServerInterceptor {
 
 // aroundAdministration is what all other calls go through, outermost first.
 func (s *Server) aroundAdministration() []grpc.UnaryServerInterceptor {
-	return []grpc.UnaryServerInterceptor{s.logCalls, recoverPanics, s.validate}
+	return []grpc.UnaryServerInterceptor{s.logCalls, recoverPanics, s.overload.admit, s.validate}
 }
 
 // validated are the requests whose rules in the proto are applied by the validate

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -97,7 +98,7 @@ func newMetrics(s *Server, config *Config) *metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.started, m.handled, m.took, decisions, build,
-		cacheCollector{s.cache},
+		cacheCollector{s.cache}, s.overload, s.connections,
 		steps, m.clockStepped, m.maintained, m.lastBackup, m.lastBackupBytes,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "usher_watchers",
@@ -195,26 +196,28 @@ func collectGuarded[K comparable, V any](out chan<- prometheus.Metric, name stri
 	}
 }
 
+// HTTPServer returns a server of HTTP that waits for slow clients no longer than it has to.
+func (s *Server) HTTPServer() *http.Server {
+	return &http.Server{
+		Handler:           s.HTTP(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeaders,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+}
+
 // HTTP returns the handler of /metrics, /healthz (the process lives) and /readyz (it
-// takes calls and can read its store).
+// takes calls and can read its store; ?service= asks for one of the services).
 func (s *Server) HTTP() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.authorizeMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok\n")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		readable := s.store.View(r.Context(), func(store.Reader) error { return nil })
-		switch {
-		case s.draining.Load():
-			answer(w, http.StatusServiceUnavailable, "draining: the server is stopping\n")
-		case readable != nil:
-			answer(w, http.StatusServiceUnavailable, "the store can't be read: see the server's log\n")
-			s.logger.ErrorContext(r.Context(), "not ready", "error", readable)
-		default:
-			answer(w, http.StatusOK, "ready\n")
-		}
-	})
+	mux.HandleFunc("GET /readyz", s.ready)
 	return mux
 }
 

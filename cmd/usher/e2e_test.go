@@ -18,6 +18,7 @@ func TestEndToEnd(t *testing.T) {
 		"API":             endToEndAPI,
 		"Restart":         endToEndRestart,
 		"Kill":            endToEndKill,
+		"CrashRounds":     endToEndCrashRounds,
 		"ImportKill":      endToEndImportKill,
 		"ImportClient":    endToEndImportKilledClient,
 		"SecondSignal":    endToEndSecondSignal,
