@@ -42,6 +42,8 @@ func (s *Server) logCalls(ctx context.Context, request any, info *grpc.UnaryServ
 	switch {
 	case fault:
 		level = slog.LevelError
+	case mapped.Code() == codes.ResourceExhausted:
+		level = slog.LevelDebug // there are many at once, and they are counted
 	case !needs[info.FullMethod].write && (err == nil || mapped.Code() == codes.Canceled):
 		level = slog.LevelDebug
 	}

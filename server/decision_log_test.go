@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -42,9 +41,7 @@ func loggingHarness(t *testing.T, log *server.DecisionLog) *harness {
 // value returns a sample of the metrics, written as Prometheus does, and fails if there is none.
 func (h *harness) value(t *testing.T, series string) float64 {
 	t.Helper()
-	recorder := httptest.NewRecorder()
-	h.server.HTTP().ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
-	for line := range strings.Lines(recorder.Body.String()) {
+	for line := range strings.Lines(h.scrape()) {
 		if rest, is := strings.CutPrefix(line, series+" "); is {
 			value, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
 			if err != nil {
