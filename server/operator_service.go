@@ -123,6 +123,11 @@ func (o operatorService) ListTenants(ctx context.Context, r *usherv1.ListTenants
 
 // PutCatalog checks a catalog and stores it.
 func (o operatorService) PutCatalog(ctx context.Context, r *usherv1.PutCatalogRequest) (*usherv1.PutCatalogResponse, error) {
+	leave, err := o.server.overload.computing.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	return o.server.putCatalog(ctx, "catalog.yaml", []byte(r.GetYaml()), r.GetUnproved())
 }
 

@@ -22,6 +22,11 @@ func (a adminService) PreviewChange(ctx context.Context, r *usherv1.PreviewChang
 	if err != nil {
 		return nil, err
 	}
+	leave, err := a.server.overload.computing.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	switch move := isMove(r); {
 	case move && len(r.GetActs()) > 0:
 		return nil, malformed("catalog_version", "preview acts or another catalog or version, not both")

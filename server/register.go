@@ -26,12 +26,15 @@ func (s *Server) register(g *grpc.Server, desc grpc.ServiceDesc, implementation 
 		intercept := s.around("unary", desc.ServiceName, method.MethodName, interceptors)
 		info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + method.MethodName}
 		method.Handler = func(service any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			admitted := admissionOf(ctx)
+			defer admitted.leave()
 			var d decoding
 			response, err := handle(service, ctx, func(request any) error {
 				d.request = request
 				if err := decode(&d); err != nil {
 					return err
 				}
+				admitted.requestCame()
 				return d.err
 			}, intercept)
 			if d.err != nil {

@@ -54,6 +54,7 @@ func Open(path string, options Options) (*Store, error) {
 	s := &Store{
 		path:    path,
 		options: options,
+		metrics: newMetrics(),
 		queue:   make(chan *request, maxWaiting),
 		done:    make(chan struct{}),
 		closed:  make(chan struct{}),

@@ -51,6 +51,7 @@ type Store struct {
 	opened sync.RWMutex // held to read by Views, to write while the file is reopened
 	file   *file        // nil: it could not be reopened, or is closed
 
+	metrics       *metrics
 	failure       atomic.Pointer[error] // why no writes are taken; nil: they are
 	failedCommits atomic.Uint64         // how many commits have failed
 
@@ -83,6 +84,8 @@ func (s *Store) View(ctx context.Context, read func(store.Reader) error) error {
 	if s.file == nil {
 		return fmt.Errorf("%w: the file %s is not open", store.ErrUnavailable, s.path)
 	}
+	s.metrics.reading.Add(1)
+	defer s.metrics.reading.Add(-1)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	least := s.newest.Load()
 	tx, err := s.file.begin(false)

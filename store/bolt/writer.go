@@ -139,6 +139,7 @@ func (s *Store) commit(group []*request, lost error) error {
 }
 
 func (s *Store) transact(group []*request, answers []answer) error {
+	begun := time.Now()
 	tx, err := s.file.begin(true)
 	if err != nil {
 		return err
@@ -154,7 +155,7 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		return err
 	}
 	var touched []store.Touched
-	written := false
+	written := 0
 	for i, req := range group {
 		stage, committed, err := s.plan(r, req)
 		answers[i] = answer{committed, err}
@@ -164,11 +165,11 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		if err := stage.flush(); err != nil {
 			return err
 		}
-		written = true
+		written++
 		r.revision = committed.Revision
 		touched = append(touched, stage.touched...)
 	}
-	if !written {
+	if written == 0 {
 		return nil
 	}
 	if err := finish(r); err != nil {
@@ -177,6 +178,8 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		}
 		return err
 	}
+	stats := tx.Stats()
+	s.metrics.committed(time.Since(begun), stats.GetWriteTime(), written)
 	if s.options.Observer != nil && len(touched) > 0 {
 		s.options.Observer.Committed(touched)
 	}
