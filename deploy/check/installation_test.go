@@ -117,7 +117,9 @@ func (in *installation) certificates(t *testing.T) {
 
 func (in *installation) start(t *testing.T) {
 	t.Helper()
-	in.server = start(t, serve(t, "--config="+in.path("usher.yaml")))
+	command := serve(t, "--config="+in.path("usher.yaml"))
+	command.Env = append(command.Env, "GOMEMLIMIT=1GiB") // as in a container
+	in.server = start(t, command)
 }
 
 // as runs a command with the token of a caller. Exit status 1 is an answer, too.

@@ -3,6 +3,7 @@ package check_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -49,16 +50,13 @@ func TestEndToEndPrometheus(t *testing.T) {
 		}
 	}
 	p.await(t, "data of every panel", func() error {
-		for len(panels) > 0 {
-			for _, query := range panels[0].queries() {
-				series, err := p.query(query)
-				if err != nil || len(series) == 0 {
-					return fmt.Errorf("%s: %s: no data (%w)", panels[0].Title, query, err)
-				}
-			}
-			panels = panels[1:]
-		}
-		return nil
+		var missing []error
+		panels = slices.DeleteFunc(panels, func(panel panel) bool {
+			err := p.hasData(panel)
+			missing = append(missing, err)
+			return err == nil
+		})
+		return errors.Join(missing...)
 	})
 	close(stop)
 	if err := <-ended; err != nil {
@@ -107,7 +105,7 @@ scrape_configs:
     authorization: {credentials_file: %s}
     static_configs: [{targets: ['%s']}]
 `, in.path("ca.crt"), in.path("prometheus"), in.server.http))
-	p := &prometheus{log: &lockedBuffer{}, deadline: time.Now().Add(2 * time.Minute)}
+	p := &prometheus{log: &lockedBuffer{}, deadline: time.Now().Add(90 * time.Second)}
 	command := exec.Command(binary, "--config.file="+in.path("prometheus.yaml"), "--storage.tsdb.path="+filepath.Join(t.TempDir(), "data"),
 		"--web.listen-address=127.0.0.1:0")
 	command.Stderr = p.log
@@ -129,7 +127,7 @@ scrape_configs:
 	p.await(t, "the start of Prometheus", func() error {
 		listening := regexp.MustCompile(`msg="Listening on" address=(\S+)`).FindStringSubmatch(p.log.String())
 		if listening == nil {
-			return fmt.Errorf("it has not said where it listens")
+			return errors.New("it has not said where it listens")
 		}
 		p.address = listening[1]
 		if _, _, err := net.SplitHostPort(p.address); err != nil {
@@ -196,6 +194,20 @@ func (p *prometheus) query(query string) (found []map[string]string, err error) 
 	return found, nil
 }
 
+// hasData is an error unless every query of the panel finds something.
+func (p *prometheus) hasData(panel panel) error {
+	for _, query := range panel.queries() {
+		found, err := p.query(query)
+		if err == nil && len(found) == 0 {
+			err = errors.New("no data")
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", panel.Title, query, err)
+		}
+	}
+	return nil
+}
+
 // rulesAreHealthy is an error unless every rule has been evaluated, without an error.
 func (p *prometheus) rulesAreHealthy() error {
 	body, err := p.get("/api/v1/rules", nil)
@@ -232,7 +244,7 @@ func (p *prometheus) rulesAreHealthy() error {
 func (p *prometheus) fires(alert string) error {
 	found, err := p.query(fmt.Sprintf(`ALERTS{alertname=%q, alertstate="firing"}`, alert))
 	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("it does not fire")
+		err = errors.New("it does not fire")
 	}
 	return err
 }
