@@ -26,6 +26,8 @@ type metrics struct {
 	took             *prometheus.HistogramVec
 	// decisions are the counters of usher_decisions_total by reason code.
 	decisions [reasonCodes]prometheus.Counter
+	// lastBackup is when the last backup was sent to its end, lastBackupBytes how long it was.
+	lastBackup, lastBackupBytes prometheus.Gauge
 }
 
 // reasonCodes is one more than the highest reason code.
@@ -47,6 +49,14 @@ func newMetrics(s *Server) *metrics {
 			Help:    "How long calls took from their decoded request to their response, which is not all that the caller waits for.",
 			Buckets: []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5},
 		}, callLabels),
+		lastBackup: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "usher_last_backup_timestamp_seconds",
+			Help: "When the last backup was sent to its end, in seconds since 1970; 0: none was since the start.",
+		}),
+		lastBackupBytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "usher_last_backup_bytes",
+			Help: "How long the last backup was; 0: there was none since the start.",
+		}),
 	}
 	decisions := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "usher_decisions_total",
@@ -69,7 +79,7 @@ func newMetrics(s *Server) *metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.started, m.handled, m.took, decisions, build,
+		m.started, m.handled, m.took, decisions, build, m.lastBackup, m.lastBackupBytes,
 		cacheCollector{s.cache},
 	)
 	return m

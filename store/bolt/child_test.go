@@ -22,6 +22,7 @@ type job struct {
 	Truth  []string // what dump has to say
 	Trials []trial
 	From   []int // number of each writer's first write
+	Backup string
 }
 
 var jobs = map[string]func(job){
@@ -30,6 +31,10 @@ var jobs = map[string]func(job){
 	"flip":           readFlipped,
 	"flip open":      readFlippedOpen,
 	"flip and write": writeFlipped,
+	"restore":        restoreUntilKilled,
+	"compact":        compactUntilKilled,
+	"upgrade":        upgradeUntilKilled,
+	"little room":    upgradeInLittleRoom,
 }
 
 func TestMain(m *testing.M) {
