@@ -32,7 +32,7 @@ func newStoreCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Find out whether the file of the data, or a backup, is whole",
-		Long: `Find out whether the file of the data in --data-dir, or FILE, such as a backup, is whole: its
+		Long: `Find out whether FILE, such as a backup, or else the file of the data in --data-dir, is whole: its
 pages, the checksum of every record, what is listed in indexes, and the chains of the records of
 changes. Up to 1,000 faults are printed, each with its place, which may name persons. Nothing is
 changed. A server must not have the file open: make a backup of that, and check it.
@@ -42,17 +42,14 @@ Exit status: 0 it is whole, 1 it is not, 2 it could not be looked at.`,
   usher store check /backup/usher-2026-12-24.db -o json`,
 		Args: arguments("[FILE]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == (data.directory != "") {
-				return usagef("name a FILE, or a directory with --data-dir: one of both")
+			if len(args) == 0 && data.directory == "" {
+				return usagef("name a FILE, or a directory with --data-dir")
 			}
-			path := ""
-			if len(args) == 1 {
+			path, err := "", error(nil)
+			if len(args) > 0 { // also where USHER_DATA_DIR says something
 				path = args[0]
-			} else {
-				var err error
-				if path, err = data.file(); err != nil {
-					return err
-				}
+			} else if path, err = data.file(); err != nil {
+				return err
 			}
 			progress := progressOn(cmd.ErrOrStderr())
 			report, err := bolt.Check(cmd.Context(), path, steps(progress))
