@@ -22,6 +22,8 @@ RELEASE := proto/release.binpb
 
 # A module of its own, so that the product does not need a database driver. ./... does not go into it.
 LIST_EXAMPLE := docs/examples/list_filter
+# Likewise, so that it does not need the types of Kubernetes.
+DEPLOY_CHECK := deploy/check
 
 FUZZTIME ?= 1m
 BENCH ?= .
@@ -46,7 +48,7 @@ build: ## Build the static binary .build/usher
 ##@ Check
 
 .PHONY: test
-test: verify lint unit examples e2e fuzz-short ## Run every check; this is what CI runs
+test: verify lint unit examples e2e deploy-check fuzz-short ## Run every check; this is what CI runs
 	@echo "all checks passed"
 
 .PHONY: verify
@@ -66,9 +68,10 @@ lint: $(VALIDATE) ## Check formatting, go.mod, Go code, protos and API compatibi
 	@go vet ./...
 	@echo "== staticcheck"
 	@$(STATICCHECK) $$(go list ./... | grep -v /gen/)
-	@echo "== the module of the list example"
-	@cd $(LIST_EXAMPLE) && { go mod tidy -diff || { echo "go.mod is not tidy: run go mod tidy in $(LIST_EXAMPLE)" >&2; exit 1; }; }
-	@cd $(LIST_EXAMPLE) && go vet ./... && go tool -modfile=$(CURDIR)/tools/lint.mod staticcheck ./...
+	@for module in $(LIST_EXAMPLE) $(DEPLOY_CHECK); do \
+		echo "== the module $$module"; cd $(CURDIR)/$$module; \
+		go mod tidy -diff || { echo "go.mod is not tidy: run go mod tidy in $$module" >&2; exit 1; }; \
+		go vet ./...; go tool -modfile=$(CURDIR)/tools/lint.mod staticcheck ./...; done
 	@echo "== buf lint"
 	@$(BUF) lint
 	@echo "== buf breaking"
@@ -90,6 +93,11 @@ e2e: build .build/grpcurl ## Run the tests that drive the built binary (TestEndT
 	@echo "== end to end"
 	@E2E_USHER=$(CURDIR)/.build/usher E2E_GRPCURL=$(CURDIR)/.build/grpcurl \
 		go test -count=1 -timeout 5m -run '^TestEndToEnd' ./cmd/usher
+
+.PHONY: deploy-check
+deploy-check: build ## Check what is in deploy/: image, manifests, rules, dashboard, and a real Prometheus
+	@echo "== deploy"
+	@cd $(DEPLOY_CHECK) && E2E_USHER=$(CURDIR)/.build/usher go test -count=1 -timeout 10m ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target, one after the other (FUZZTIME=1m each, or 10000x)

@@ -17,12 +17,17 @@ func (d decisionService) Explain(ctx context.Context, r *usherv1.ExplainRequest)
 	if err := d.server.validator.Validate(r); err != nil {
 		return nil, err
 	}
-	e := &explaining{server: d.server, request: r, now: d.server.now()}
-	err := d.server.store.View(ctx, func(reader store.Reader) error { return e.explain(ctx, reader) })
+	leave, err := d.server.overload.computing.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d.server.metrics.decisions[e.found.Decision.Reason.Code].Inc()
+	defer leave()
+	e := &explaining{server: d.server, request: r, now: d.server.now()}
+	err = d.server.store.View(ctx, func(reader store.Reader) error { return e.explain(ctx, reader) })
+	if err != nil {
+		return nil, err
+	}
+	d.server.metrics.decided(e.tenant, e.found.Decision.Reason.Code, 1)
 	return e.response, nil
 }
 

@@ -55,8 +55,13 @@ func (o operatorService) Export(r *usherv1.ExportRequest, stream grpc.ServerStre
 
 // spoolExport writes the file of one state, and returns what its answers have in common.
 func (s *Server) spoolExport(ctx context.Context, spool *os.File, only string) (*usherv1.ExportResponse, error) {
+	leave, err := s.overload.computing.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	answer := &usherv1.ExportResponse{}
-	err := s.store.View(ctx, func(r store.Reader) error {
+	err = s.store.View(ctx, func(r store.Reader) error {
 		w := newLineWriter(spool)
 		answer.Revision = r.Revision().String()
 		if err := s.export(ctx, r, w, only); err != nil {

@@ -2,15 +2,11 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
@@ -24,7 +20,7 @@ func (s *Server) aroundChecks() []grpc.UnaryServerInterceptor {
 
 // aroundAdministration is what all other calls go through, outermost first.
 func (s *Server) aroundAdministration() []grpc.UnaryServerInterceptor {
-	return []grpc.UnaryServerInterceptor{s.logCalls(), s.mapErrors, recoverPanics, s.validate}
+	return []grpc.UnaryServerInterceptor{s.logCalls, recoverPanics, s.overload.admit, s.validate}
 }
 
 // validated are the requests whose rules in the proto are applied by the validate
@@ -54,17 +50,6 @@ func (s *Server) validate(ctx context.Context, request any, _ *grpc.UnaryServerI
 	return handler(ctx, request)
 }
 
-// logCalls logs each call when it has ended.
-func (s *Server) logCalls() grpc.UnaryServerInterceptor {
-	logger := logging.LoggerFunc(func(ctx context.Context, level logging.Level, message string, fields ...any) {
-		s.logger.Log(ctx, slog.Level(level), message, fields...)
-	})
-	return logging.UnaryServerInterceptor(logger,
-		logging.WithLogOnEvents(logging.FinishCall),
-		logging.WithDisableLoggingFields(logging.SystemTag[0], logging.ComponentFieldKey, logging.MethodTypeFieldKey),
-	)
-}
-
 // recoverPanics turns a panic into an error, which is logged with the stack.
 var recoverPanics = recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
 	return fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -76,10 +61,9 @@ func (s *Server) mapErrors(ctx context.Context, request any, info *grpc.UnarySer
 	if err == nil {
 		return response, nil
 	}
-	mapped := toStatus(err)
-	var told *endedError
-	if code := mapped.Code(); (code == codes.Internal || code == codes.Unavailable) && !errors.As(err, &told) {
-		s.logger.ErrorContext(ctx, "call failed", "method", info.FullMethod, "code", code.String(), "error", err)
+	mapped, fault := statusOf(err)
+	if fault {
+		s.logger.ErrorContext(ctx, "call failed", "method", info.FullMethod, "code", mapped.Code().String(), "error", err)
 	}
 	return nil, mapped.Err()
 }

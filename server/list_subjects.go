@@ -24,8 +24,13 @@ func (d decisionService) ListSubjects(ctx context.Context, r *usherv1.ListSubjec
 	if err := d.server.validator.Validate(r); err != nil {
 		return nil, err
 	}
+	leave, err := d.server.overload.computing.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	var response *usherv1.ListSubjectsResponse
-	err := d.server.store.View(ctx, func(reader store.Reader) error {
+	err = d.server.store.View(ctx, func(reader store.Reader) error {
 		now := d.server.now()
 		t, err := d.server.readTenant(reader, r.GetTenant(), now)
 		if err != nil {

@@ -18,10 +18,15 @@ import (
 
 // PreviewChange answers who would gain and lose what.
 func (a adminService) PreviewChange(ctx context.Context, r *usherv1.PreviewChangeRequest) (*usherv1.PreviewChangeResponse, error) {
-	by, err := behalf(r)
+	by, err := behalf(ctx, r)
 	if err != nil {
 		return nil, err
 	}
+	leave, err := a.server.overload.computing.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	switch move := isMove(r); {
 	case move && len(r.GetActs()) > 0:
 		return nil, malformed("catalog_version", "preview acts or another catalog or version, not both")

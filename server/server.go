@@ -13,11 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/encoding"
-	encodingproto "google.golang.org/grpc/encoding/proto"
-	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/stats"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
@@ -67,12 +65,18 @@ type Server struct {
 	now       func() time.Time
 	startedAt time.Time
 
-	validator protovalidate.Validator
-	metrics   *metrics
-	health    *health.Server
-	grpc      *grpc.Server
-	draining  atomic.Bool
-	stopping  chan struct{} // closed when draining begins
+	access      *access.Guard
+	credentials credentials.TransportCredentials
+	tracing     stats.Handler // nil: calls are not traced
+	decisionLog *DecisionLog  // nil: decisions are written down nowhere
+	validator   protovalidate.Validator
+	limits      Limits
+	overload    *overload
+	connections *connections
+	metrics     *metrics
+	grpc        *grpc.Server
+	draining    atomic.Bool
+	stopping    chan struct{} // closed when draining begins
 	// purged is the last deleted tenant of which nothing is left to remove; for Maintain.
 	purged   store.TenantID
 	spoolDir string
@@ -86,12 +90,16 @@ type Server struct {
 // of them in the same version with other content.
 func New(ctx context.Context, config Config) (*Server, error) {
 	s := &Server{
-		store:   config.Store,
-		cache:   config.Cache,
-		logger:  config.Logger,
-		version: config.Version,
-		now:     config.Now,
-		health:  health.NewServer(),
+		store:       config.Store,
+		cache:       config.Cache,
+		logger:      config.Logger,
+		version:     config.Version,
+		now:         config.Now,
+		access:      config.Access,
+		credentials: config.Credentials,
+		limits:      config.Limits.withDefaults(),
+		tracing:     config.Tracing,
+		decisionLog: config.DecisionLog,
 
 		stopping: make(chan struct{}),
 		spoolDir: config.SpoolDir,
@@ -103,6 +111,8 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		s.now = time.Now
 	}
 	s.startedAt = s.now()
+	s.overload = newOverload(s.limits, s.stopping)
+	s.connections = newConnections(s.limits.Connections)
 	validator, err := protovalidate.New(protovalidate.WithMessages(validated...))
 	if err != nil {
 		return nil, fmt.Errorf("reading the rules of the protos: %w", err)
@@ -118,28 +128,21 @@ func New(ctx context.Context, config Config) (*Server, error) {
 			return nil, fmt.Errorf("built-in catalog %s: %w", builtIn.Name, err)
 		}
 	}
-	s.metrics = newMetrics(s)
+	s.metrics = newMetrics(s, &config)
 	s.grpc = s.newGRPC()
 	return s, nil
 }
 
-// streamWorkers is how many goroutines wait for calls, so that their stacks have grown
-// already: to grow a new one took a sixth of the time of a check. Calls beyond them get a
-// goroutine of their own. Each takes about 8 KiB of memory.
-const streamWorkers = 64
-
-// TransportOptions are the options of the gRPC server that have to do with transport. An
-// echo service with the same ones shows what the rest of a call costs.
-func TransportOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(encodingproto.Name)}),
-		grpc.NumStreamWorkers(streamWorkers),
-	}
-}
-
 // newGRPC makes the gRPC server with everything registered.
 func (s *Server) newGRPC() *grpc.Server {
-	g := grpc.NewServer(TransportOptions()...)
+	options := append(TransportOptions(s.limits), grpc.InTapHandle(s.overload.checks.tap))
+	if s.credentials != nil {
+		options = append(options, grpc.Creds(s.credentials))
+	}
+	if s.tracing != nil {
+		options = append(options, grpc.StatsHandler(s.tracing))
+	}
+	g := grpc.NewServer(options...)
 	for _, service := range []struct {
 		desc           grpc.ServiceDesc
 		implementation any
@@ -150,10 +153,9 @@ func (s *Server) newGRPC() *grpc.Server {
 		{usherv1.OperatorService_ServiceDesc, operatorService{server: s}, s.aroundAdministration()},
 	} {
 		s.register(g, service.desc, service.implementation, service.interceptors...)
-		s.health.SetServingStatus(service.desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	}
-	s.register(g, healthv1.Health_ServiceDesc, s.health, s.aroundChecks()...)
-	reflection.RegisterV1(g)
+	s.register(g, healthv1.Health_ServiceDesc, healthService{server: s}, s.aroundChecks()...)
+	s.register(g, reflectionv1.ServerReflection_ServiceDesc, reflection.NewServerV1(reflection.ServerOptions{Services: g}), s.aroundChecks()...)
 	return g
 }
 
@@ -166,5 +168,23 @@ func (s *Server) Drain() {
 	if s.draining.CompareAndSwap(false, true) {
 		close(s.stopping)
 	}
-	s.health.Shutdown()
+}
+
+// Stop drains the server and stops GRPC when all calls have ended. When ctx is done, it waits for
+// nobody any more: connections are closed, and calls are cancelled.
+func (s *Server) Stop(ctx context.Context) {
+	s.Drain()
+	s.connections.end()
+	finished := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(finished)
+	}()
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		s.connections.stop()
+		s.grpc.Stop()
+		<-finished
+	}
 }

@@ -28,6 +28,11 @@ const (
 
 // VerifyChanges verifies the chains of change records.
 func (o operatorService) VerifyChanges(r *usherv1.VerifyChangesRequest, stream grpc.ServerStreamingServer[usherv1.VerifyChangesResponse]) error {
+	leave, err := o.server.overload.computing.enter(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
 	v := &verification{
 		server: o.server, stream: stream, epoch: o.server.store.Revision().Epoch,
 		heads: map[store.TenantID][]*usherv1.Head{}, sent: time.Now(),

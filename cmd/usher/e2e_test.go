@@ -19,6 +19,7 @@ func TestEndToEnd(t *testing.T) {
 		"Restart":         endToEndRestart,
 		"Backup":          endToEndBackup,
 		"Kill":            endToEndKill,
+		"CrashRounds":     endToEndCrashRounds,
 		"ImportKill":      endToEndImportKill,
 		"ImportClient":    endToEndImportKilledClient,
 		"SecondSignal":    endToEndSecondSignal,

@@ -103,11 +103,11 @@ type running struct {
 func start(srv *server.Server, ls *listeners) *running {
 	r := &running{
 		grpc:     srv.GRPC(),
-		http:     &http.Server{Handler: srv.HTTP(), ReadHeaderTimeout: 10 * time.Second},
+		http:     srv.HTTPServer(),
 		failures: make(chan error, len(ls.grpc)+1),
 	}
 	for _, l := range ls.grpc {
-		go func() { r.failures <- r.grpc.Serve(l) }()
+		go func() { r.failures <- r.grpc.Serve(srv.ListenGRPC(l)) }()
 	}
 	go func() { r.failures <- r.http.Serve(ls.http) }()
 	return r
@@ -116,18 +116,15 @@ func start(srv *server.Server, ls *listeners) *running {
 // stop lets running calls finish, unless that takes too long or a signal comes. HTTP is
 // the last to go, so that the probes can see what is going on.
 func (r *running) stop(srv *server.Server, signals <-chan os.Signal) {
-	srv.Drain()
-	finished := make(chan struct{})
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
 	go func() {
-		r.grpc.GracefulStop()
-		close(finished)
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
 	}()
-	select {
-	case <-finished:
-	case <-signals:
-	case <-time.After(drainTime):
-	}
-	r.grpc.Stop()
-	<-finished
+	srv.Stop(ctx)
 	r.http.Close()
 }

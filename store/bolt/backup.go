@@ -121,6 +121,3 @@ func (w *withoutFree) Write(b []byte) (int, error) {
 	w.at = end
 	return w.to.Write(b)
 }
-
-// WriteFailure says why no writes are taken.
-func (s *Store) WriteFailure() error { return nil }

@@ -23,11 +23,13 @@ type job struct {
 	Trials []trial
 	From   []int // number of each writer's first write
 	Backup string
+	NoSync bool // bbolt is told not to sync
 }
 
 var jobs = map[string]func(job){
 	"hold":           holdFile,
 	"write":          writeUntilKilled,
+	"make":           makeUntilKilled,
 	"flip":           readFlipped,
 	"flip open":      readFlippedOpen,
 	"flip and write": writeFlipped,

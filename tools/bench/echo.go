@@ -103,7 +103,7 @@ func serveEcho(args []string) error {
 	case "default":
 	case "tuned":
 		server.KeepHeapFloor()
-		options = server.TransportOptions()
+		options = server.TransportOptions(server.Limits{})
 	default:
 		return fmt.Errorf("-options is default or tuned, not %q", *kind)
 	}

@@ -38,13 +38,16 @@ type client struct {
 	next  atomic.Int64
 }
 
-// dial returns a client. The connections are made with the first calls.
-func dial(address string, l *load) (*client, error) {
+// dial returns a client. The connections are made with the first calls, without TLS if the
+// options don't say otherwise.
+func dial(address string, l *load, options ...grpc.DialOption) (*client, error) {
 	c := &client{load: l}
+	options = append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})),
+	}, options...)
 	for range connections {
-		conn, err := grpc.NewClient(address,
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})))
+		conn, err := grpc.NewClient(address, options...)
 		if err != nil {
 			return nil, errors.Join(err, c.close())
 		}

@@ -27,6 +27,7 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -112,7 +113,7 @@ func measure(args []string) error {
 
 // quickExperiments are those on small stores.
 func quickExperiments() []experiment {
-	return append(echoExperiments(), writeExperiments()...)
+	return slices.Concat(echoExperiments(), callerExperiments(), writeExperiments())
 }
 
 // teller returns what shows on stderr what is going on, at most once a second.

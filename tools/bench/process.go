@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"google.golang.org/grpc"
 )
 
 // process is a server, Usher or an echo. Both announce themselves alike.
@@ -18,7 +20,8 @@ type process struct {
 	cmd             *exec.Cmd
 	tcp, unix, http string
 	startedAt       time.Time
-	exited          chan struct{} // closed when it has ended
+	exited          chan struct{}     // closed when it has ended
+	options         []grpc.DialOption // of those who call it
 }
 
 // readyIn is how long a server may take to start.

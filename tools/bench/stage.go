@@ -151,7 +151,7 @@ func (st *stage) client(s *process, transport string, l *load) (*client, error) 
 	if transport == "unix" {
 		address = s.unix
 	}
-	c, err := dial(address, l)
+	c, err := dial(address, l, s.options...)
 	if err != nil {
 		return nil, err
 	}
