@@ -158,7 +158,7 @@ func TestBackupHoldsNothingForASlowReader(t *testing.T) {
 	if err := h.store.Close(); err != nil { // waits for whoever reads
 		t.Fatal(err)
 	}
-	if n := h.metric(t, "usher_last_backup_bytes"); n != "0" {
+	if n := h.unlabelled(t, "usher_last_backup_bytes"); n != "0" {
 		t.Errorf("before it is sent, the last backup has %s bytes", n)
 	}
 	path, _ := readBackup(t, stream, first)
@@ -169,14 +169,14 @@ func TestBackupHoldsNothingForASlowReader(t *testing.T) {
 		"usher_last_backup_bytes":             fmt.Sprint(float64(first.GetBytesTotal())),
 		"usher_last_backup_timestamp_seconds": fmt.Sprint(float64(testTime.Unix())),
 	} {
-		if got := h.metric(t, name); got != want {
+		if got := h.unlabelled(t, name); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
 	}
 }
 
-// metric returns the value of a metric without labels, as the server writes it.
-func (h *harness) metric(t *testing.T, name string) string {
+// unlabelled returns the value of a metric without labels, as the server writes it.
+func (h *harness) unlabelled(t *testing.T, name string) string {
 	t.Helper()
 	recorder := httptest.NewRecorder()
 	h.server.HTTP().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
