@@ -242,7 +242,7 @@ func goodRequests() []proto.Message {
 		&usherv1.PutCatalogRequest{Yaml: string(catalogs.All()[0].YAML)},
 		&usherv1.GetCatalogRequest{Name: "liveagent"},
 		&usherv1.ListCatalogsRequest{},
-		&usherv1.ExportRequest{Tenant: "acme"},
+		&usherv1.ExportRequest{Tenant: "acme"}, &usherv1.BackupRequest{},
 		&usherv1.GetServerInfoRequest{},
 		&usherv1.ChangeRoleRequest{
 			Tenant: "acme", Subject: "user:bob", From: "agent", To: "agent", Scopes: []string{"queue:sales"},

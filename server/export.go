@@ -23,14 +23,11 @@ const exportPiece = 256 << 10
 // Export answers a tenant, or all. It is written to a file first, so that the state that it is of
 // is not held for a client who reads slowly.
 func (o operatorService) Export(r *usherv1.ExportRequest, stream grpc.ServerStreamingServer[usherv1.ExportResponse]) error {
-	spool, err := os.CreateTemp(o.server.spoolDir, "usher-export-*")
+	spool, err := o.server.spool("usher-export-*")
 	if err != nil {
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		return err
 	}
 	defer func() { _ = spool.Close() }()
-	if err := os.Remove(spool.Name()); err != nil { // it is gone when it is closed
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-	}
 	answer, err := o.server.spoolExport(stream.Context(), spool, r.GetTenant())
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ type Config struct {
 	Version string
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
-	// SpoolDir is the directory where exports are kept while they are sent. Empty: that of the
+	// SpoolDir is the directory where exports and backups are kept while they are sent. Empty: that of the
 	// operating system for temporary files.
 	SpoolDir string
 	// Access says who may call what. Nil: whoever reaches the server may everything.
@@ -80,6 +80,8 @@ type Server struct {
 	// purged is the last deleted tenant of which nothing is left to remove; for Maintain.
 	purged   store.TenantID
 	spoolDir string
+	// backingUp is held by the backup that is being made or sent.
+	backingUp sync.Mutex
 	// imports are the ids of those that somebody goes on with.
 	imports sync.Map
 }

@@ -10,8 +10,8 @@ package store
 
 import (
 	"context"
-	"io"
 	"iter"
+	"os"
 	"time"
 )
 
@@ -38,9 +38,11 @@ type Store interface {
 	// with at least. It does no I/O.
 	Revision() Revision
 
-	// Backup writes a whole copy of one state, in a format of the driver's own, and returns
-	// the revision of it. Writes and Views go on meanwhile.
-	Backup(ctx context.Context, to io.Writer) (Revision, error)
+	// Backup writes a whole copy of one state, in a format of the driver's own, to an empty file,
+	// verifies it there, and returns the revision of it. Writes and Views go on meanwhile. It
+	// is ErrUnavailable where the copy can't be written, and ErrCorrupt where it would not be
+	// whole. After an error, nothing in the file is of use.
+	Backup(ctx context.Context, to *os.File) (Revision, error)
 
 	// WriteFailure says why no writes are taken at the moment: nil, or an ErrUnavailable that has
 	// the cause. The store tries by itself whether they can be taken again. It does no I/O.

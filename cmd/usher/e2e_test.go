@@ -17,6 +17,7 @@ func TestEndToEnd(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, tools){
 		"API":             endToEndAPI,
 		"Restart":         endToEndRestart,
+		"Backup":          endToEndBackup,
 		"Kill":            endToEndKill,
 		"CrashRounds":     endToEndCrashRounds,
 		"ImportKill":      endToEndImportKill,

@@ -75,24 +75,34 @@ func writeWhole(stdout io.Writer, name string, write func(io.Writer) error) erro
 	if name == "" {
 		return write(stdout)
 	}
+	return wholeFile(name, func(file *os.File) error {
+		buffered := bufio.NewWriter(file)
+		if err := write(buffered); err != nil {
+			return err
+		}
+		return buffered.Flush()
+	})
+}
+
+// wholeFile lets write fill a file, which gets its name when it is whole and on disk.
+func wholeFile(name string, write func(*os.File) error) error {
 	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-*")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(file.Name()) }() // if it has not been renamed
-	buffered := bufio.NewWriter(file)
-	err = write(buffered)
-	if err == nil {
-		err = buffered.Flush()
-	}
-	if err == nil {
+	if err = write(file); err == nil {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(file.Name(), name); err != nil {
-		return fmt.Errorf("the export is whole, but can't get its name: %w", err)
+		return fmt.Errorf("the file is whole, but can't get its name: %w", err)
 	}
-	return nil
+	directory, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
 }

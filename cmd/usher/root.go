@@ -16,7 +16,7 @@ func newRoot() *cobra.Command {
 
 'usher serve' runs the server; the other commands call one, at --address or
 USHER_ADDRESS. They exit with 0; with 1 when the answer is no (deny, nobody may, a case
-fails, a statement is not true, two catalogs differ, a record is not whole); or with 2 when
+fails, a statement is not true, two catalogs differ, a record or a file is not whole); or with 2 when
 something went wrong. The help of each command says what its 1 means.`,
 		Example: `  usher serve --demo --data-dir /tmp/usher-demo
   usher tenant list
@@ -42,6 +42,7 @@ something went wrong. The help of each command says what its 1 means.`,
 		newChanges(), newDiff(), newAudit(), newErase(),
 		newToggle(), newTenant(), newCatalog(),
 		newExport(), newImport(),
+		newBackup(), newRestore(), newStore(),
 		newVersion(),
 	)
 	root.InitDefaultCompletionCmd()

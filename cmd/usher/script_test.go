@@ -38,6 +38,7 @@ func (m leakless) Run() int {
 //	sigterm            ends it, which has to give exit status 0
 //	exits N COMMAND... runs a command that has to end with that exit status
 //	certificates       writes certificates and keys to $WORK: those of writeCertificates
+//	cut FILE SIZE      cuts off a file after so many bytes
 //	envfile FILE       sets the variables of a file, each NAME=VALUE on a line
 func TestScripts(t *testing.T) {
 	repository, err := filepath.Abs("../..")
@@ -51,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"server":  scriptServer,
 			"sigterm": scriptSigterm,
 			"exits":   scriptExits,
+			"cut":     scriptCut,
 			"envfile": scriptEnvfile,
 
 			"certificates": scriptCertificates(t),
@@ -105,6 +107,15 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status is %d, want %d", got, want)
 	}
+}
+
+func scriptCut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut FILE SIZE")
+	}
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), size))
 }
 
 func scriptEnvfile(ts *testscript.TestScript, neg bool, args []string) {

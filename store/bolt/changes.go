@@ -67,7 +67,9 @@ func (r *reader) decodeChange(tenant store.TenantID, record *storev1.ChangeRecor
 		return store.ChangeRecord{}, damaged("the actor of a change can't be read: %v", err)
 	}
 	out := store.ChangeRecord{
-		Revision: store.Revision{Epoch: c.GetEpoch(), Number: c.GetRevision()},
+		// Of the epoch that the store has now: after it was restored, its changes are still those
+		// of the same numbers, and whoever reads them can go on behind one.
+		Revision: store.Revision{Epoch: r.revision.Epoch, Number: c.GetRevision()},
 		Index:    c.GetPosition(),
 		Time:     fromInstant(commitTime(c)),
 		By: store.By{

@@ -24,7 +24,8 @@ type job struct {
 	Truth  []string // what dump has to say
 	Trials []trial
 	From   []int // number of each writer's first write
-	NoSync bool  // bbolt is told not to sync
+	Backup string
+	NoSync bool // bbolt is told not to sync
 }
 
 var jobs = map[string]func(job){
@@ -34,6 +35,10 @@ var jobs = map[string]func(job){
 	"flip":           readFlipped,
 	"flip open":      readFlippedOpen,
 	"flip and write": writeFlipped,
+	"restore":        restoreUntilKilled,
+	"compact":        compactUntilKilled,
+	"upgrade":        upgradeUntilKilled,
+	"little room":    upgradeInLittleRoom,
 }
 
 func TestMain(m *testing.M) {

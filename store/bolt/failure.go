@@ -125,6 +125,8 @@ func settle(f *os.File, dir string) error {
 // reopen closes the file and opens it again, because after a failed write bbolt's
 // memory need not be what the file is. What is then in the file is what counts.
 func (s *Store) reopen() error {
+	s.reopening.Store(true) // a backup ends early
+	defer s.reopening.Store(false)
 	s.opened.Lock()
 	defer s.opened.Unlock()
 	if s.file != nil {

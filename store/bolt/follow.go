@@ -63,20 +63,26 @@ func (r *reader) Follow(tenant store.TenantID, after store.Link, most int) (stor
 		return after, damaged("the chain of change records of tenant %d does not have the %dth that is asked for", tenant, after.Length)
 	}
 	return r.follow(tenant, after, chain.Head, most, func(key []byte, record *storev1.ChangeRecord, change *storev1.Change) error {
-		if _, err := r.decodeChange(tenant, record, change); err != nil {
-			return err
-		}
-		object := objectOf(change, subjectOf(record))
-		if object == "" {
-			return nil
-		}
-		at, _ := splitPosition(key)
-		_, found, err := r.get(bucketChangesByObject, objectKey(tenant, object, at))
-		if err == nil && !found {
-			err = damaged("a change record of tenant %d is not listed under its object", tenant)
-		}
+		_, err := r.confirm(tenant, key, record, change)
 		return err
 	})
+}
+
+// confirm checks what a change record says, and that it is listed under its object, if it has one.
+func (r *reader) confirm(tenant store.TenantID, key []byte, record *storev1.ChangeRecord, change *storev1.Change) (listed bool, err error) {
+	if _, err := r.decodeChange(tenant, record, change); err != nil {
+		return false, err
+	}
+	object := objectOf(change, subjectOf(record))
+	if object == "" {
+		return false, nil
+	}
+	at, _ := splitPosition(key)
+	_, found, err := r.get(bucketChangesByObject, objectKey(tenant, object, at))
+	if err == nil && !found {
+		err = damaged("a change record of tenant %d is not listed under its object", tenant)
+	}
+	return true, err
 }
 
 // follow goes through at most so many records after a link, and calls each with those that

@@ -23,7 +23,12 @@ const (
 	metaSize       = 64 // without the page header
 	metaMagic      = 0xED0CDAED
 	metaVersion    = 2
+	flagBranch     = 0x01
+	flagLeaf       = 0x02
 	flagFreelist   = 0x10
+	flagBucket     = 0x01 // of an element of a leaf
+	elementSize    = 16
+	bucketSize     = 16         // in the value of such an element, before a page inside of it
 	noFreelist     = ^uint64(0) // the free pages are not listed; ours are
 )
 
@@ -36,6 +41,7 @@ type meta struct {
 	freelist uint64 // page of the list of free pages
 	high     uint64 // how many pages the file has
 	txid     uint64
+	root     uint64 // page of the root bucket
 }
 
 var (
@@ -60,38 +66,45 @@ func parseMeta(page []byte) (m meta, err error) {
 	case native.Uint32(b[4:]) != metaVersion:
 		return m, errMetaVersion
 	}
-	m = meta{int64(native.Uint32(b[8:])), native.Uint64(b[32:]), native.Uint64(b[40:]), native.Uint64(b[48:])}
+	m = meta{int64(native.Uint32(b[8:])), native.Uint64(b[32:]), native.Uint64(b[40:]), native.Uint64(b[48:]), native.Uint64(b[16:])}
 	if m.pageSize < 1024 || m.pageSize > 1<<24 || m.high > 1<<40 {
 		return m, errMetaVersion
 	}
 	return m, nil
 }
 
-// inspect locks a file and looks at it before bbolt does. bbolt would wait for the
+// inspect locks a file (LOCK_EX or LOCK_SH) and looks at it before bbolt does. bbolt would wait for the
 // lock, write to an empty file, read behind the end of a file that was cut off, go back
 // to the state before if a meta page is damaged, and allocate whatever a damaged list
 // of free pages asks for.
-func inspect(f *os.File) (m meta, err error) {
+func inspect(f *os.File, lockType int) (m meta, free []uint64, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return m, err
+		return m, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return m, fmt.Errorf("%w: it is not a regular file; name another data directory", store.ErrForeign)
+		return m, nil, fmt.Errorf("%w: it is not a regular file; name another data directory", store.ErrForeign)
 	}
-	if err := lock(f, info); err != nil {
-		return m, err
+	if err := lock(f, info, lockType); err != nil {
+		return m, nil, err
 	}
-	if info, err = f.Stat(); err != nil { // nobody else writes to it now
-		return m, err
+	return readState(f) // nobody else writes to it now
+}
+
+// readState reads which state a file has, and its list of free pages.
+func readState(f *os.File) (m meta, free []uint64, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return m, nil, err
 	}
 	if m, err = newestMeta(f, info.Size()); err != nil {
-		return m, err
+		return m, nil, err
 	}
 	if size := int64(m.high) * m.pageSize; info.Size() < size {
-		return m, damaged("it is %d bytes long and should have %d: it was cut off", info.Size(), size)
+		return m, nil, damaged("it is %d bytes long and should have %d: it was cut off", info.Size(), size)
 	}
-	return m, checkFreelist(f, m)
+	free, err = readFreelist(f, m)
+	return m, free, err
 }
 
 // newestMeta reads both meta pages. If one of them is damaged, it may be that of the
@@ -138,38 +151,40 @@ func beginsLikeMeta(f io.ReaderAt) bool {
 	return string(got[:n]) == string(want[:n])
 }
 
-// checkFreelist reads the list of free pages, which has to ascend.
-func checkFreelist(f io.ReaderAt, m meta) error {
+// readFreelist reads the list of free pages, which has to ascend.
+func readFreelist(f io.ReaderAt, m meta) ([]uint64, error) {
 	if m.freelist == noFreelist {
-		return fmt.Errorf("%w: it is a bbolt file of another program; name another data directory", store.ErrForeign)
+		return nil, fmt.Errorf("%w: it is a bbolt file of another program; name another data directory", store.ErrForeign)
 	}
 	if m.freelist < 2 || m.freelist >= m.high {
-		return damaged("the place of its list of free pages")
+		return nil, damaged("the place of its list of free pages")
 	}
 	header := make([]byte, pageHeaderSize+8)
 	at := int64(m.freelist) * m.pageSize
 	if _, err := f.ReadAt(header, at); err != nil {
-		return err
+		return nil, err
 	}
 	count, start := freelistLength(header)
 	pages := uint64(native.Uint32(header[12:])) + 1
 	if native.Uint64(header) != m.freelist || native.Uint16(header[8:]) != flagFreelist || count > m.high ||
 		m.freelist+pages > m.high || uint64(start)+8*count > pages*uint64(m.pageSize) {
-		return damaged("its list of free pages")
+		return nil, damaged("its list of free pages")
 	}
 	ids := make([]byte, 8*count)
 	if _, err := f.ReadAt(ids, at+start); err != nil {
-		return err
+		return nil, err
 	}
+	free := make([]uint64, 0, count)
 	last := uint64(1)
 	for ; len(ids) > 0; ids = ids[8:] {
 		id := native.Uint64(ids)
 		if id <= last || id >= m.high {
-			return damaged("the order of its list of free pages")
+			return nil, damaged("the order of its list of free pages")
 		}
+		free = append(free, id)
 		last = id
 	}
-	return nil
+	return free, nil
 }
 
 // freelistLength returns how many ids a list of free pages has, and where in its page they start.
@@ -181,8 +196,8 @@ func freelistLength(header []byte) (count uint64, start int64) {
 }
 
 // lock takes the lock that bbolt takes, but does not wait for it.
-func lock(f *os.File, info os.FileInfo) error {
-	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+func lock(f *os.File, info os.FileInfo, lockType int) error {
+	err := syscall.Flock(int(f.Fd()), lockType|syscall.LOCK_NB)
 	if !errors.Is(err, syscall.EWOULDBLOCK) {
 		return err
 	}

@@ -54,6 +54,8 @@ var (
 	metaEpoch      = []byte("epoch")       // of the revisions
 	metaRevision   = []byte("revision")    // number of the last one
 	metaNextTenant = []byte("next_tenant") // id of the tenant to be created next
+
+	metaInstallation = []byte("installation") // the first epoch, in a file that was restored
 )
 
 // The name of the first is what shows that a file is a store of Usher.

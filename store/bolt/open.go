@@ -90,6 +90,9 @@ func (s *Store) open() (*file, *state, error) {
 	}
 	epoch, newest, err := identify(f)
 	if old := err; old == errFormat1 || old == errFormat2 {
+		if err = s.keepOld(f, old); err != nil {
+			return nil, nil, errors.Join(err, f.close())
+		}
 		if old == errFormat1 {
 			err = f.upgradeFrom1(s.options.upgradeStep)
 		} else {
@@ -132,7 +135,9 @@ func (s *Store) openFile(reserve int) (opened *file, err error) {
 			if err != nil {
 				return nil, err
 			}
-			m, err = inspect(f.os)
+			if m, _, err = inspect(f.os, syscall.LOCK_EX); err == nil {
+				err = inPlace(name, f.os)
+			}
 			return f.os, err
 		},
 	})
@@ -143,6 +148,23 @@ func (s *Store) openFile(reserve int) (opened *file, err error) {
 	return f, err
 }
 
+// inPlace checks that a locked file still has its name: Restore and Compact, which also lock it,
+// put another one in its place.
+func inPlace(name string, f *os.File) error {
+	opened, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(opened, named) {
+		return fmt.Errorf("%w: another file was put in its place meanwhile; try again", store.ErrUnavailable)
+	}
+	return nil
+}
+
 // identify checks that the file is a store which this version can read, and returns
 // its epoch and state.
 func identify(f *file) (epoch string, newest *state, err error) {
@@ -151,6 +173,19 @@ func identify(f *file) (epoch string, newest *state, err error) {
 		return "", nil, err
 	}
 	defer func() { _ = tx.Rollback() }()
+	d, err := describe(tx)
+	return d.epoch, &state{tx.ID(), d.revision}, err
+}
+
+// description is what a file says about itself.
+type description struct {
+	format   uint64
+	epoch    string
+	revision uint64
+}
+
+// describe reads what a file says about itself. With errFormat1 and errFormat2, that is all there.
+func describe(tx *bbolt.Tx) (d description, err error) {
 	defer guard(&err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	ours, first, second := 0, 0, 0 // of them, those that formats 1 and 2 have
@@ -166,36 +201,36 @@ func identify(f *file) (epoch string, newest *state, err error) {
 		}
 	}
 	if ours == 0 {
-		return "", nil, fmt.Errorf("%w: it is a bbolt file of another program; name another data directory", store.ErrForeign)
+		return d, fmt.Errorf("%w: it is a bbolt file of another program; name another data directory", store.ErrForeign)
 	}
 	r := &reader{tx: tx}
-	format, err := r.number(metaFormat)
-	if err != nil {
-		return "", nil, err
+	if d.format, err = r.number(metaFormat); err != nil {
+		return d, err
 	}
-	if format > formatVersion {
-		return "", nil, fmt.Errorf("%w: it has format %d and this version knows format %d; start the newer version, or restore a backup that this one has made",
-			store.ErrNewerFormat, format, formatVersion)
-	}
-	if format == 1 && first == int(bucketsOfFormat1) {
-		return "", nil, errFormat1
-	}
-	if format == 2 && second == int(bucketsOfFormat2) {
-		return "", nil, errFormat2
-	}
-	if format < formatVersion || ours < int(bucketCount) {
-		return "", nil, damaged("it has format %d and %d of %d buckets", format, ours, bucketCount)
+	var old error
+	switch {
+	case d.format > formatVersion:
+		return d, fmt.Errorf("%w: it has format %d and this version knows format %d; start the newer version, or restore a backup that this one has made",
+			store.ErrNewerFormat, d.format, formatVersion)
+	case d.format == 1 && first == int(bucketsOfFormat1):
+		old = errFormat1
+	case d.format == 2 && second == int(bucketsOfFormat2):
+		old = errFormat2
+	case d.format < formatVersion || ours < int(bucketCount):
+		return d, damaged("it has format %d and %d of %d buckets", d.format, ours, bucketCount)
 	}
 	value, found, err := r.get(bucketMeta, metaEpoch)
 	if err != nil {
-		return "", nil, err
+		return d, err
 	}
 	if !found {
-		return "", nil, damaged("its epoch is missing")
+		return d, damaged("its epoch is missing")
 	}
-	epoch = string(value)
-	revision, err := r.number(metaRevision)
-	return epoch, &state{tx.ID(), revision}, err
+	d.epoch = string(value)
+	if d.revision, err = r.number(metaRevision); err != nil {
+		return d, err
+	}
+	return d, old
 }
 
 // create makes a new store. It gets its name when it is whole, so that a file that was
@@ -251,11 +286,9 @@ func fill(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	epoch := make([]byte, 8)
-	rand.Read(epoch) // never fails
 	for key, value := range map[string][]byte{
 		string(metaFormat):     encodeNumber(formatVersion),
-		string(metaEpoch):      []byte(hex.EncodeToString(epoch)),
+		string(metaEpoch):      newEpoch(),
 		string(metaRevision):   encodeNumber(0),
 		string(metaNextTenant): encodeNumber(1),
 	} {
@@ -264,6 +297,12 @@ func fill(tx *bbolt.Tx) error {
 		}
 	}
 	return nil
+}
+
+func newEpoch() []byte {
+	epoch := make([]byte, 8)
+	rand.Read(epoch) // never fails
+	return hex.AppendEncode(nil, epoch)
 }
 
 // createBucket makes a bucket. A record that sorts before and one that sorts behind all

@@ -34,6 +34,8 @@ type Options struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
+	isCopy bool // of a file that is kept; it may be upgraded
+
 	// For tests.
 	openFile    func(name string, flag int, mode os.FileMode) (*os.File, error) // nil: os.OpenFile
 	reserve     int                                                             // 0: the constant
@@ -51,6 +53,7 @@ type Store struct {
 	opened sync.RWMutex // held to read by Views, to write while the file is reopened
 	file   *file        // nil: it could not be reopened, or is closed
 
+	reopening     atomic.Bool // the writer waits to reopen the file
 	metrics       *metrics
 	failure       atomic.Pointer[error] // why no writes are taken; nil: they are
 	failedCommits atomic.Uint64         // how many commits have failed
@@ -179,7 +182,9 @@ func guard(err *error) {
 	}
 }
 
+const damagedRemedy = "; stop Usher and restore a backup"
+
 // damaged is the error of data that can't be what was written.
 func damaged(format string, args ...any) error {
-	return fmt.Errorf("%w: %s; stop Usher and restore a backup", store.ErrCorrupt, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %s%s", store.ErrCorrupt, fmt.Sprintf(format, args...), damagedRemedy)
 }

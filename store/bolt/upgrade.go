@@ -1,8 +1,15 @@
 package bolt
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"runtime/debug"
+	"syscall"
 
 	storev1 "github.com/usher-pdp/usher/gen/usher/store/v1"
 	"github.com/usher-pdp/usher/store"
@@ -10,6 +17,68 @@ import (
 
 // upgradeStep is how many records are looked at in one transaction of an upgrade.
 const upgradeStep = 10_000
+
+// keepOld copies a file that is to be upgraded to another name: the version that made it can't
+// open it afterwards. If an upgrade was interrupted, the copy of its beginning is the one to keep.
+func (s *Store) keepOld(f *file, old error) (err error) {
+	if s.options.isCopy {
+		return nil
+	}
+	format := 2
+	if old == errFormat1 {
+		format = 1
+	}
+	name := fmt.Sprintf("%s.format%d-backup", s.path, format)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w: the file has format %d and is copied to %s before it is upgraded, and the copy can't be made (%w): "+
+				"nothing has been changed; make room for it, or move away what has that name", store.ErrUnavailable, format, name, err)
+		}
+	}()
+	if same, err := f.sameState(name); same || err != nil {
+		return err
+	}
+	to, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".upgrade-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(to.Name()) }()
+	info, err := f.os.Stat()
+	if err == nil {
+		_, err = io.Copy(to, io.NewSectionReader(f.os, 0, info.Size()))
+	}
+	if err == nil {
+		err = to.Sync()
+	}
+	if err = errors.Join(err, to.Close()); err != nil {
+		return err
+	}
+	if _, err := linkFree(to.Name(), name); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(s.path))
+}
+
+// sameState reports whether a copy has the epoch and the revision of the file.
+func (f *file) sameState(name string) (bool, error) {
+	copied, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if _, _, err := inspect(copied, syscall.LOCK_SH); err != nil {
+		return false, errors.Join(err, copied.Close())
+	}
+	db, err := openChecked(copied, true)
+	if err != nil {
+		return false, errors.Join(err, copied.Close())
+	}
+	of, err := originOf(db)
+	is, wrong := originOf(f.DB)
+	return of == is, errors.Join(err, wrong, db.Close())
+}
 
 // upgradeFrom2 adds to a file of format 2 the buckets that are new, which are empty.
 func (f *file) upgradeFrom2() error {

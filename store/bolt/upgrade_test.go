@@ -3,6 +3,8 @@ package bolt
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -227,5 +229,52 @@ func TestUpgradeFrom2(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFormat3 opens a file that a version with format 3 has made, with records of every kind. It
+// stays as it is, and says what it always has.
+func TestFormat3(t *testing.T) {
+	path := unpacked(t, "format3.db.gz")
+	before, _ := os.ReadFile(path)
+	if report := checked(t, path); len(report.Findings) > 0 || report.Format != 3 {
+		t.Errorf("it is %+v", report)
+	}
+	s := open(t, path, Options{})
+	sum := sha256.New()
+	err := s.View(ctx, func(r store.Reader) error {
+		for id := range store.TenantID(5) {
+			chain, err := r.Chain(id)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(sum, "%x %d\n", chain.Head.Hash, chain.Head.Length)
+			for a, err := range r.Assignments(id, store.AssignmentKey{}) {
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(sum, "%s %s %s %v %v\n", a.Subject, a.Role, a.Scope, a.Start, a.End)
+			}
+			toggles, err := r.Toggles(id)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(sum, toggles)
+		}
+		piece, err := r.ImportPiece("i", 1)
+		if err == nil && string(piece) != "two" {
+			err = fmt.Errorf("a piece is %q", piece)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != "6039c332682d02157d5ba41765cd961c795c022bde07dc25c8ea54900006ccc1" {
+		t.Errorf("the SHA-256 of what it says is %s", got)
+	}
+	s.Close()
+	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+		t.Error("it was changed")
 	}
 }

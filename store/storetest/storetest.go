@@ -59,6 +59,7 @@ func Run(t *testing.T, open Open) {
 		{"Trim", testTrim},
 		{"Import", testImport},
 		{"ImportPurged", testImportPurged},
+		{"Backup", testBackup},
 		{"Observer", testObserver},
 		{"ReadYourWrites", testReadYourWrites},
 		{"Snapshot", testSnapshot},

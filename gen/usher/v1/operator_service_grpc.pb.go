@@ -115,7 +115,8 @@ type OperatorServiceClient interface {
 	// it, so that a slow reader holds nothing open. `usher restore` puts it back.
 	//
 	// Errors: UNAVAILABLE `STORE_UNAVAILABLE` where the copy can't be written, as on a full disk; INTERNAL
-	// `STORE_DAMAGED` where the store is damaged: no backup is made of it.
+	// `STORE_DAMAGED` where the store is damaged: no backup is made of it; ABORTED `BACKUP_GOES_ON` while
+	// another backup is being made or sent.
 	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error)
 	// GetServerInfo answers what server this is.
 	GetServerInfo(ctx context.Context, in *GetServerInfoRequest, opts ...grpc.CallOption) (*GetServerInfoResponse, error)
@@ -388,7 +389,8 @@ type OperatorServiceServer interface {
 	// it, so that a slow reader holds nothing open. `usher restore` puts it back.
 	//
 	// Errors: UNAVAILABLE `STORE_UNAVAILABLE` where the copy can't be written, as on a full disk; INTERNAL
-	// `STORE_DAMAGED` where the store is damaged: no backup is made of it.
+	// `STORE_DAMAGED` where the store is damaged: no backup is made of it; ABORTED `BACKUP_GOES_ON` while
+	// another backup is being made or sent.
 	Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error
 	// GetServerInfo answers what server this is.
 	GetServerInfo(context.Context, *GetServerInfoRequest) (*GetServerInfoResponse, error)
