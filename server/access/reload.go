@@ -20,9 +20,10 @@ type Reloaded[T any] struct {
 	parse func(contents [][]byte) (T, error)
 
 	current atomic.Pointer[T]
-	mu      sync.Mutex // held by Reload
-	seen    [][]byte   // what was read last, right or wrong
-	fault   error      // what was wrong with it
+	reloads atomic.Uint64 // how often current was replaced
+	mu      sync.Mutex    // held by Reload
+	seen    [][]byte      // what was read last, right or wrong
+	fault   error         // what was wrong with it
 }
 
 // Load reads the files. A file that is missing, can't be read or is wrong is an error here.
@@ -62,7 +63,9 @@ func (r *Reloaded[T]) Reload() (changed bool, err error) {
 	if r.fault = err; err != nil {
 		return false, err
 	}
-	r.current.Store(&parsed)
+	if r.current.Swap(&parsed) != nil {
+		r.reloads.Add(1)
+	}
 	return true, nil
 }
 
