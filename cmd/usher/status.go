@@ -33,7 +33,7 @@ func (c *client) explain(err error) error {
 	case reason == "" && st.Code() == codes.Unimplemented:
 		return fmt.Errorf("what answers at %s is not an Usher of this version: %s", c.address, st.Message())
 	}
-	text := append(textOf(st.Message(), details), strings.TrimRight(fmt.Sprintf("  code: %s %s", code.Code(st.Code()), reason), " "))
+	text := append(textOf(st.Message(), details), strings.TrimRight(fmt.Sprintf("  code: %s %s", code.Code(st.Code()), reason), " ")) // #nosec G115 -- a gRPC code is below 17
 	return errors.New(strings.Join(text, "\n"))
 }
 
