@@ -88,7 +88,7 @@ func inspect(f *os.File) (m meta, err error) {
 	if m, err = newestMeta(f, info.Size()); err != nil {
 		return m, err
 	}
-	if size := int64(m.high) * m.pageSize; info.Size() < size { // #nosec G115 -- compared with the size of the file
+	if size := int64(m.high) * m.pageSize; info.Size() < size {
 		return m, damaged("it is %d bytes long and should have %d: it was cut off", info.Size(), size)
 	}
 	return m, checkFreelist(f, m)
@@ -147,7 +147,7 @@ func checkFreelist(f io.ReaderAt, m meta) error {
 		return damaged("the place of its list of free pages")
 	}
 	header := make([]byte, pageHeaderSize+8)
-	at := int64(m.freelist) * m.pageSize // #nosec G115 -- compared with the size of the file
+	at := int64(m.freelist) * m.pageSize
 	if _, err := f.ReadAt(header, at); err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func checkFreelist(f io.ReaderAt, m meta) error {
 	}
 	pages := uint64(native.Uint32(header[12:])) + 1
 	if native.Uint64(header) != m.freelist || native.Uint16(header[8:]) != flagFreelist || count > m.high ||
-		m.freelist+pages > m.high || uint64(start)+8*count > pages*uint64(m.pageSize) { // #nosec G115 -- compared with the size of the file
+		m.freelist+pages > m.high || uint64(start)+8*count > pages*uint64(m.pageSize) {
 		return damaged("its list of free pages")
 	}
 	ids := make([]byte, 8*count)
