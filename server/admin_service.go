@@ -152,7 +152,7 @@ func (a adminService) SetPrimaryAdministrator(ctx context.Context, r *usherv1.Se
 
 // ListRoles lists the roles of the tenant's catalog.
 func (a adminService) ListRoles(ctx context.Context, r *usherv1.ListRolesRequest) (*usherv1.ListRolesResponse, error) {
-	by, err := behalf(r)
+	by, err := behalf(ctx, r)
 	if err != nil {
 		return nil, err
 	}

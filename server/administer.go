@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/access"
 	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
 )
@@ -52,7 +53,7 @@ type write struct {
 // administer makes a write, or finds out what it would come to. The plan may run more than
 // once.
 func (s *Server) administer(ctx context.Context, request writeRequest, does write) (*written, error) {
-	by, err := behalf(request)
+	by, err := behalf(ctx, request)
 	if err != nil {
 		return nil, err
 	}
@@ -154,12 +155,14 @@ func (p *planning) consequences() ([]*usherv1.Warning, error) {
 }
 
 // behalf reads on whose behalf a write is made.
-func behalf(r behalfed) (store.By, error) {
+func behalf(ctx context.Context, r behalfed) (store.By, error) {
 	switch {
 	case r.GetOperator() != nil:
-		return store.By{Operator: true}, nil
+		return asOperator(ctx), nil
 	case r.GetActor() != nil:
-		return store.By{Subject: r.GetActor().GetSubject(), Groups: r.GetActor().GetGroups()}, nil
+		return store.By{
+			Subject: r.GetActor().GetSubject(), Groups: r.GetActor().GetGroups(), Caller: access.CallerOf(ctx).Name(),
+		}, nil
 	}
 	return store.By{}, invalid("by", reasonActorRequired, "say on whose behalf: set actor (who asks for the change) or operator (the installation's own staff)")
 }

@@ -45,6 +45,8 @@ type tenant struct {
 	// nobody is the Holder of all subjects who hold nothing. Each of them that asks has an
 	// entry of its own, which is its key and a pointer to this.
 	nobody *policy.Holder
+	// decisions counts those of the tenant; nil: nobody wants to know.
+	decisions *tenantDecisions
 }
 
 type subjectKey struct {

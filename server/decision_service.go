@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/access"
 	"github.com/usher-pdp/usher/server/policy"
 )
 
@@ -29,6 +30,7 @@ func (d decisionService) Check(ctx context.Context, r *usherv1.CheckRequest) (*u
 		decision policy.Decision
 		response usherv1.CheckResponse
 		reason   usherv1.Reason
+		tenant   *tenant
 	}
 	c.question = policy.Request{Subject: r.GetSubject(), Action: r.GetAction(), Resource: resourceOf(r.GetResource())}
 	revision, err := d.server.consistently(ctx, func(f *facts) error {
@@ -40,18 +42,27 @@ func (d decisionService) Check(ctx context.Context, r *usherv1.CheckRequest) (*u
 		if err != nil {
 			return err
 		}
+		c.tenant = t
 		c.decision, err = t.table.Decide(holders, &c.question)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	d.server.metrics.decisions[c.decision.Reason.Code].Inc()
+	d.server.metrics.decided(c.tenant, c.decision.Reason.Code, 1)
 	writeReason(&c.reason, &c.decision.Reason)
 	c.response.Decision = decisionMessage(c.decision.Allow)
 	c.response.Reason = &c.reason
 	c.response.Revision = revision.String()
 	c.response.RecheckBy = timestampMessage(c.decision.RecheckBy)
+	if log := d.server.decisionLog; log != nil && !log.leavesOut(c.decision.Allow) && log.chooses() {
+		line := newLoggedDecision(r.GetTenant(), r.GetSubject(), len(r.GetGroups()), r.GetAction(), &c.question.Resource, &c.decision)
+		line.Time, line.Caller, line.Revision = d.server.now(), access.CallerOf(ctx).Name(), c.response.Revision
+		log.add(line)
+	}
+	if d.server.tracing != nil {
+		traceDecision(ctx, &c.decision)
+	}
 	return &c.response, nil
 }
 
@@ -66,7 +77,7 @@ func (d decisionService) BatchCheck(ctx context.Context, r *usherv1.BatchCheckRe
 		if err != nil {
 			return err
 		}
-		b = &batch{facts: f, tenant: t, request: r, holders: make(map[string][]*policy.Holder)}
+		b = &batch{facts: f, tenant: t, request: r, holders: make(map[string][]*policy.Holder), log: d.server.decisionLog}
 		return b.decide(ctx)
 	})
 	if err != nil {
@@ -74,7 +85,14 @@ func (d decisionService) BatchCheck(ctx context.Context, r *usherv1.BatchCheckRe
 	}
 	for code, n := range b.counts {
 		if n > 0 {
-			d.server.metrics.decisions[code].Add(float64(n))
+			d.server.metrics.decided(b.tenant, policy.Code(code), n)
+		}
+	}
+	if len(b.lines) > 0 {
+		at, caller, revision := d.server.now(), access.CallerOf(ctx).Name(), revision.String()
+		for _, line := range b.lines {
+			line.Time, line.Caller, line.Revision = at, caller, revision
+			b.log.add(line)
 		}
 	}
 	return &usherv1.BatchCheckResponse{
@@ -97,6 +115,9 @@ type batch struct {
 	results   []*usherv1.BatchCheckResult
 	counts    [reasonCodes]int
 	recheckBy time.Time
+
+	log   *DecisionLog     // nil: there is none
+	lines []loggedDecision // for it
 }
 
 func (b *batch) decide(ctx context.Context) error {
@@ -132,14 +153,15 @@ func (b *batch) decideItem(ctx context.Context, item *usherv1.BatchCheckItem, re
 	if err != nil {
 		return err
 	}
-	subject := b.request.GetSubject()
+	subject, groups := b.request.GetSubject(), b.request.GetGroups()
 	if item.GetSubject() != "" {
-		subject = item.GetSubject()
+		subject, groups = item.GetSubject(), item.GetGroups()
 	}
 	b.resource = resourceOf(item.GetResource())
 	question := b.tenant.table.Ask(holders, subject, &b.resource)
 	withReasons := b.request.GetDetail() == usherv1.Detail_DETAIL_REASONS
 	var counts [reasonCodes]int
+	logged, lines := b.log != nil && b.log.chooses(), b.lines
 	for i, action := range item.GetActions() {
 		decision, err := question.Decide(action)
 		if err != nil {
@@ -153,7 +175,11 @@ func (b *batch) decideItem(ctx context.Context, item *usherv1.BatchCheckItem, re
 		}
 		counts[decision.Reason.Code]++
 		b.recheckBy = sooner(b.recheckBy, decision.RecheckBy)
+		if logged && !b.log.leavesOut(decision.Allow) {
+			lines = append(lines, newLoggedDecision(b.request.GetTenant(), subject, len(groups), action, &b.resource, &decision))
+		}
 	}
+	b.lines = lines
 	for code, n := range counts {
 		b.counts[code] += n
 	}

@@ -34,7 +34,7 @@ func (o operatorService) EraseSubject(ctx context.Context, r *usherv1.EraseSubje
 		rest := found[erased:]
 		n := min(len(rest), maxErased)
 		last = n == len(rest)
-		write := store.Write{By: store.By{Operator: true}, Justification: r.GetJustification(), Plan: func(reader store.Reader) ([]store.Change, error) {
+		write := store.Write{By: asOperator(ctx), Justification: r.GetJustification(), Plan: func(reader store.Reader) ([]store.Change, error) {
 			if t, err := erasable(reader, r, o.server.now()); err != nil || t.ID != tenant.ID {
 				return nil, cmp.Or(err, errMovedOn)
 			}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server/policy"
@@ -177,7 +178,8 @@ func toStatus(err error) *status.Status {
 	case errors.Is(err, context.Canceled):
 		return detailed(codes.Canceled, "the call was cancelled", "CANCELLED")
 	case errors.Is(err, store.ErrUnavailable):
-		return detailed(codes.Unavailable, "the store is unavailable; try again, and see the server's log for the cause", "STORE_UNAVAILABLE")
+		return detailed(codes.Unavailable, "the store is unavailable; try again, and see the server's log for the cause", "STORE_UNAVAILABLE",
+			&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
 	case errors.Is(err, store.ErrCorrupt):
 		return detailed(codes.Internal, "stored data is damaged; see the server's log for what and where", "STORE_DAMAGED")
 	}

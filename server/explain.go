@@ -22,7 +22,7 @@ func (d decisionService) Explain(ctx context.Context, r *usherv1.ExplainRequest)
 	if err != nil {
 		return nil, err
 	}
-	d.server.metrics.decisions[e.found.Decision.Reason.Code].Inc()
+	d.server.metrics.decided(e.tenant, e.found.Decision.Reason.Code, 1)
 	return e.response, nil
 }
 

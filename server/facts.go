@@ -160,7 +160,11 @@ func (s *Server) readTenant(r store.Reader, name string, now time.Time) (*tenant
 	if err != nil {
 		return nil, err
 	}
-	return &tenant{Tenant: stored, table: policy.NewTable(catalog, toggles), nobody: nobody}, nil
+	t := &tenant{Tenant: stored, table: policy.NewTable(catalog, toggles), nobody: nobody}
+	if s.metrics.tenants != nil {
+		t.decisions = s.metrics.tenants.of(stored)
+	}
+	return t, nil
 }
 
 // readCatalog reads a catalog, and compiles it unless that has been done lately.

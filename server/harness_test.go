@@ -68,6 +68,21 @@ func openHarness(t testing.TB, dir string, c *clock, cacheBytes uint64) *harness
 // listenHarness starts a server on a directory that is reached through a listener.
 func listenHarness(t testing.TB, dir string, c *clock, cacheBytes uint64, listener net.Listener, target string, options ...grpc.DialOption) *harness {
 	t.Helper()
+	return startHarness(t, dir, c, cacheBytes, listener, target, func(*server.Config) {}, options...)
+}
+
+// configuredHarness starts a server in a temporary directory, with a changed configuration.
+func configuredHarness(t testing.TB, configure func(*server.Config), options ...grpc.DialOption) *harness {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startHarness(t, t.TempDir(), &clock{now: testTime}, 64<<20, listener, listener.Addr().String(), configure, options...)
+}
+
+func startHarness(t testing.TB, dir string, c *clock, cacheBytes uint64, listener net.Listener, target string, configure func(*server.Config), options ...grpc.DialOption) *harness {
+	t.Helper()
 	cache := server.NewCache(cacheBytes)
 	st, err := bolt.Open(filepath.Join(dir, "usher.db"), bolt.Options{Observer: cache, Now: c.Now})
 	if err != nil {
@@ -78,7 +93,9 @@ func listenHarness(t testing.TB, dir string, c *clock, cacheBytes uint64, listen
 			t.Error(err)
 		}
 	})
-	s, err := server.New(context.Background(), server.Config{Store: st, Cache: cache, Version: "test", Now: c.Now})
+	config := server.Config{Store: st, Cache: cache, Version: "test", Now: c.Now}
+	configure(&config)
+	s, err := server.New(context.Background(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,6 +100,8 @@ func (s *Server) receive(stream importStream) (*usherv1.ImportRequest, error) {
 		return r.message, r.err
 	case <-silent.C:
 		return nil, errImportSilent
+	case <-stream.Context().Done():
+		return nil, stream.Context().Err()
 	case <-s.stopping:
 		return nil, errStopping
 	}
@@ -248,7 +250,7 @@ func (i *importing) keep() error {
 
 // goOn makes changes of imports that are not recorded.
 func (s *Server) goOn(ctx context.Context, changes ...store.Change) error {
-	_, err := s.store.Commit(ctx, store.Write{By: store.By{Operator: true}, Plan: func(store.Reader) ([]store.Change, error) {
+	_, err := s.store.Commit(ctx, store.Write{By: asOperator(ctx), Plan: func(store.Reader) ([]store.Change, error) {
 		return changes, nil
 	}})
 	return err
@@ -301,7 +303,7 @@ func (i *importing) finish() (*store.ImportDone, error) {
 		Tenants: uint64(r.GetTenants()), Assignments: uint64(r.GetAssignments()), Toggles: uint64(r.GetToggles()), // #nosec G115 -- counts of what one file has
 	}}
 	_, err := i.server.store.Commit(i.ctx, store.Write{
-		By: store.By{Operator: true}, Justification: i.start.GetJustification(),
+		By: asOperator(i.ctx), Justification: i.start.GetJustification(),
 		Plan: func(reader store.Reader) (changes []store.Change, err error) {
 			finish.Done.Replaced, finish.Done.Catalogs = 0, 0
 			for _, name := range i.check.names {

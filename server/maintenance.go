@@ -29,12 +29,16 @@ const maintained = 1_000
 // goroutine.
 func (s *Server) Maintain(ctx context.Context, keep Retention) error {
 	now := s.now()
-	return errors.Join(
+	err := errors.Join(
 		s.clearEnded(ctx, now, keep.Ended),
 		s.trimAll(ctx, now, keep.Changes),
 		s.purgeDeleted(ctx),
 		s.clearImports(ctx, now),
 	)
+	if err == nil {
+		s.metrics.maintained.Set(timestamp(s.now()))
+	}
+	return err
 }
 
 // clearEnded removes the assignments that ended so long ago.

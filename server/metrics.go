@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
 )
@@ -26,12 +25,20 @@ type metrics struct {
 	took             *prometheus.HistogramVec
 	// decisions are the counters of usher_decisions_total by reason code.
 	decisions [reasonCodes]prometheus.Counter
+	// tenants are the counters of usher_tenant_decisions_total; nil: nobody wants them.
+	tenants *tenantMetrics
+	// clockForward and clockBack count the steps of the clock, clockStepped adds them up.
+	clockForward, clockBack, clockStepped prometheus.Counter
+	// maintained is when the last maintenance ended well.
+	maintained prometheus.Gauge
+	// lastBackup is when the last backup was sent to its end, lastBackupBytes how long it was.
+	lastBackup, lastBackupBytes prometheus.Gauge
 }
 
 // reasonCodes is one more than the highest reason code.
 const reasonCodes = int(policy.NoRole) + 1
 
-func newMetrics(s *Server) *metrics {
+func newMetrics(s *Server, config *Config) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		started: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -47,7 +54,28 @@ func newMetrics(s *Server) *metrics {
 			Help:    "How long calls took from their decoded request to their response, which is not all that the caller waits for.",
 			Buckets: []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5},
 		}, callLabels),
+		clockStepped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "usher_clock_step_seconds_total",
+			Help: "By how much the clock has stepped, forward and back added up.",
+		}),
+		maintained: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "usher_maintenance_last_success_timestamp_seconds",
+			Help: "When the last maintenance ended well, in seconds since 1970; 0: none has since the start.",
+		}),
+		lastBackup: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "usher_last_backup_timestamp_seconds",
+			Help: "When the last backup was sent to its end, in seconds since 1970; 0: none was since the start.",
+		}),
+		lastBackupBytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "usher_last_backup_bytes",
+			Help: "How long the last backup was; 0: there was none since the start.",
+		}),
 	}
+	steps := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "usher_clock_steps_total",
+		Help: "How often the clock was found to have been set by half a second or more, by direction (forward, back).",
+	}, []string{"direction"})
+	m.clockForward, m.clockBack = steps.WithLabelValues("forward"), steps.WithLabelValues("back")
 	decisions := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "usher_decisions_total",
 		Help: "Decisions made, by effect (allow, deny) and reason code.",
@@ -57,8 +85,7 @@ func newMetrics(s *Server) *metrics {
 		if code == policy.Granted {
 			effect = "allow"
 		}
-		name := usherv1.ReasonCode_name[int32(code)][len("REASON_CODE_"):]
-		m.decisions[code] = decisions.WithLabelValues(effect, name)
+		m.decisions[code] = decisions.WithLabelValues(effect, reasonName(code))
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "usher_build_info",
@@ -71,9 +98,33 @@ func newMetrics(s *Server) *metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.started, m.handled, m.took, decisions, build,
 		cacheCollector{s.cache},
+		steps, m.clockStepped, m.maintained, m.lastBackup, m.lastBackupBytes,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "usher_watchers",
+			Help: "Calls of WatchChanges that wait for changes.",
+		}, func() float64 { return float64(s.cache.watchers.waitingNow()) }),
 	)
+	if config.TenantMetrics {
+		m.tenants = &tenantMetrics{store: s.store, counters: map[store.TenantID]*tenantDecisions{}}
+		m.registry.MustRegister(m.tenants)
+	}
+	if config.DecisionLog != nil {
+		m.registry.MustRegister(config.DecisionLog)
+	}
+	m.registry.MustRegister(config.Collectors...)
 	return m
 }
+
+// decided counts decisions of a tenant that have the same reason.
+func (m *metrics) decided(t *tenant, code policy.Code, count int) {
+	m.decisions[code].Add(float64(count))
+	if t.decisions != nil {
+		t.decisions.add(code, count)
+	}
+}
+
+// timestamp is how metrics write a time: in seconds since 1970.
+func timestamp(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }
 
 // callLabels are the labels of what is counted by method. Names and labels are those of
 // go-grpc-middleware, which dashboards know.
@@ -148,7 +199,7 @@ func collectGuarded[K comparable, V any](out chan<- prometheus.Metric, name stri
 // takes calls and can read its store).
 func (s *Server) HTTP() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", s.authorizeMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok\n")
 	})

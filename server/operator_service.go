@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server/access"
 	"github.com/usher-pdp/usher/server/policy"
 	"github.com/usher-pdp/usher/store"
 )
@@ -27,7 +28,7 @@ type operatorService struct {
 func (o operatorService) CreateTenant(ctx context.Context, r *usherv1.CreateTenantRequest) (*usherv1.CreateTenantResponse, error) {
 	committed, err := o.server.store.Commit(ctx, store.Write{
 		Tenant: r.GetTenant(),
-		By:     store.By{Operator: true},
+		By:     asOperator(ctx),
 		Plan: func(reader store.Reader) ([]store.Change, error) {
 			switch _, err := reader.Tenant(r.GetTenant()); {
 			case err == nil:
@@ -73,7 +74,8 @@ func (o operatorService) GetTenant(ctx context.Context, r *usherv1.GetTenantRequ
 	return &usherv1.GetTenantResponse{Tenant: tenantMessage(found.Tenant), Revision: revision.String()}, nil
 }
 
-// ListTenants lists the tenants, a page at a time.
+// ListTenants lists the tenants that the caller sees, a page at a time. Nothing in a page tells of others:
+// it is as long as if there were none, and its token names the last tenant that it shows.
 func (o operatorService) ListTenants(ctx context.Context, r *usherv1.ListTenantsRequest) (*usherv1.ListTenantsResponse, error) {
 	filter := pageFilter("tenants", r.GetDeleted())
 	position, err := filter.position(r.GetPageToken(), 1)
@@ -92,13 +94,20 @@ func (o operatorService) ListTenants(ctx context.Context, r *usherv1.ListTenants
 		}
 		token = func(t store.Tenant) string { return filter.token(strconv.FormatUint(uint64(t.ID), 10)) }
 	}
+	caller := access.CallerOf(ctx)
 	var response *usherv1.ListTenantsResponse
 	err = o.server.store.View(ctx, func(reader store.Reader) error {
 		response = &usherv1.ListTenantsResponse{}
 		var last store.Tenant
 		for t, err := range list(reader) {
+			if err == nil {
+				err = ctx.Err() // there may be many that are not shown
+			}
 			if err != nil {
 				return err
+			}
+			if !caller.Sees(t.Name) {
+				continue
 			}
 			if len(response.Tenants) == pageSize(r.GetPageSize()) {
 				response.NextPageToken = token(last)
@@ -146,7 +155,7 @@ func (s *Server) putCatalog(ctx context.Context, file string, yaml []byte, unpro
 		}
 	}
 	committed, err := s.store.Commit(ctx, store.Write{
-		By: store.By{Operator: true},
+		By: asOperator(ctx),
 		Plan: func(r store.Reader) ([]store.Change, error) {
 			stored, err := r.Catalog(ref)
 			if errors.Is(err, store.ErrNotFound) {
@@ -233,12 +242,13 @@ func (o operatorService) ListCatalogs(ctx context.Context, r *usherv1.ListCatalo
 }
 
 // GetServerInfo answers what server this is.
-func (o operatorService) GetServerInfo(context.Context, *usherv1.GetServerInfoRequest) (*usherv1.GetServerInfoResponse, error) {
+func (o operatorService) GetServerInfo(ctx context.Context, _ *usherv1.GetServerInfoRequest) (*usherv1.GetServerInfoResponse, error) {
 	return &usherv1.GetServerInfoResponse{
 		Version:   o.server.version,
 		GoVersion: runtime.Version(),
 		Revision:  o.server.store.Revision().String(),
 		StartedAt: timestamppb.New(o.server.startedAt),
+		Caller:    access.CallerOf(ctx).Name(),
 	}, nil
 }
 

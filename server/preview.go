@@ -18,7 +18,7 @@ import (
 
 // PreviewChange answers who would gain and lose what.
 func (a adminService) PreviewChange(ctx context.Context, r *usherv1.PreviewChangeRequest) (*usherv1.PreviewChangeResponse, error) {
-	by, err := behalf(r)
+	by, err := behalf(ctx, r)
 	if err != nil {
 		return nil, err
 	}

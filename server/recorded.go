@@ -30,9 +30,14 @@ func recordedTenant(r store.Reader, name string, id store.TenantID) (store.Tenan
 		}
 	}
 	if found.ID == 0 {
-		return found, &notFoundError{kind: "TENANT", name: name, remedy: "correct the name or the id; ListTenants lists those that have been deleted, too"}
+		return found, noRecord(name)
 	}
 	return found, nil
+}
+
+// noRecord says that there is and was no tenant of a name, or none that the caller sees.
+func noRecord(name string) error {
+	return &notFoundError{kind: "TENANT", name: name, remedy: "correct the name or the id; ListTenants lists those that have been deleted, too"}
 }
 
 // recordedTenants yields all that have a change record and come after a tenant: first the

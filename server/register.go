@@ -23,7 +23,7 @@ func (s *Server) register(g *grpc.Server, desc grpc.ServiceDesc, implementation 
 	methods := make([]grpc.MethodDesc, len(desc.Methods))
 	for i, method := range desc.Methods {
 		handle := method.Handler
-		intercept := chain(s.metrics.count("unary", desc.ServiceName, method.MethodName), interceptors)
+		intercept := s.around("unary", desc.ServiceName, method.MethodName, interceptors)
 		info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + method.MethodName}
 		method.Handler = func(service any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			var d decoding
@@ -44,19 +44,28 @@ func (s *Server) register(g *grpc.Server, desc grpc.ServiceDesc, implementation 
 	streams := make([]grpc.StreamDesc, len(desc.Streams))
 	for i, stream := range desc.Streams {
 		if stream.ClientStreams {
-			intercept := chain(s.metrics.count("bidi_stream", desc.ServiceName, stream.StreamName), interceptors)
+			intercept := s.around("bidi_stream", desc.ServiceName, stream.StreamName, interceptors)
 			info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + stream.StreamName}
 			stream.Handler = s.converse(stream.Handler, intercept, info)
 			streams[i] = stream
 			continue
 		}
-		intercept := chain(s.metrics.count("server_stream", desc.ServiceName, stream.StreamName), interceptors)
+		intercept := s.around("server_stream", desc.ServiceName, stream.StreamName, interceptors)
 		info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + stream.StreamName}
 		stream.Handler = answerInStream(stream.Handler, requestOf(desc.ServiceName, stream.StreamName), intercept, info)
 		streams[i] = stream
 	}
 	desc.Methods, desc.Streams = methods, streams
 	g.RegisterService(&desc, implementation)
+}
+
+// around is what the calls of a method go through, outermost first: they are counted, their callers are let in or
+// not, and then come the others.
+func (s *Server) around(kind, service, method string, others []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	if authorize := s.authorize("/"+service+"/"+method, kind != "unary"); authorize != nil {
+		others = append([]grpc.UnaryServerInterceptor{authorize}, others...)
+	}
+	return chain(s.metrics.count(kind, service, method), others)
 }
 
 // answerInStream is the handler of a method that answers one request with a stream of
@@ -71,8 +80,8 @@ func answerInStream(handle grpc.StreamHandler, request protoreflect.MessageType,
 			_, err := intercept(stream.Context(), nil, info, d.explain)
 			return err
 		}
-		_, err := intercept(stream.Context(), d.request, info, func(context.Context, any) (any, error) {
-			return nil, handle(service, &received{stream, d.request.(proto.Message)})
+		_, err := intercept(stream.Context(), d.request, info, func(ctx context.Context, _ any) (any, error) {
+			return nil, handle(service, &received{inContext{stream, ctx}, d.request.(proto.Message)})
 		})
 		return err
 	}
@@ -82,23 +91,48 @@ func answerInStream(handle grpc.StreamHandler, request protoreflect.MessageType,
 // through the same interceptors, which see no request; each message is checked when it is read.
 func (s *Server) converse(handle grpc.StreamHandler, intercept grpc.UnaryServerInterceptor, info *grpc.UnaryServerInfo) grpc.StreamHandler {
 	return func(service any, stream grpc.ServerStream) error {
-		_, err := intercept(stream.Context(), nil, info, func(context.Context, any) (any, error) {
-			return nil, handle(service, &conversation{stream, s})
+		_, err := intercept(stream.Context(), nil, info, func(ctx context.Context, _ any) (any, error) {
+			return nil, handle(service, &conversation{inContext{stream, ctx}, s})
 		})
 		return err
 	}
 }
 
+// inContext is a stream in the context that the interceptors have given it. When that has ended, nothing more is
+// sent or received.
+type inContext struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s inContext) Context() context.Context { return s.ctx }
+
+// SendMsg sends a message.
+func (s inContext) SendMsg(m any) error {
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	return s.ServerStream.SendMsg(m)
+}
+
+// RecvMsg receives a message. One that comes when the context has ended is not given to anybody.
+func (s inContext) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return s.ctx.Err()
+}
+
 // conversation is a stream of which each message is checked.
 type conversation struct {
-	grpc.ServerStream
+	inContext
 	server *Server
 }
 
 // RecvMsg reads a message and applies the rules that are in the proto.
 func (c *conversation) RecvMsg(m any) error {
 	d := decoding{request: m}
-	if err := c.ServerStream.RecvMsg(&d); err != nil {
+	if err := c.inContext.RecvMsg(&d); err != nil {
 		return err
 	}
 	if d.err != nil {
@@ -124,7 +158,7 @@ func requestOf(service, method string) protoreflect.MessageType {
 
 // received is a stream whose request has been received.
 type received struct {
-	grpc.ServerStream
+	inContext
 	request proto.Message
 }
 

@@ -35,6 +35,8 @@ func send[M any](s *Server, stream grpc.ServerStreamingServer[M], message *M) er
 			return cmp.Or(stream.Context().Err(), err)
 		}
 		return nil
+	case <-stream.Context().Done():
+		return stream.Context().Err()
 	case <-slow.C:
 		return errTooSlow
 	case <-s.stopping:

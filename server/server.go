@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/stats"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
@@ -67,12 +68,16 @@ type Server struct {
 	now       func() time.Time
 	startedAt time.Time
 
-	validator protovalidate.Validator
-	metrics   *metrics
-	health    *health.Server
-	grpc      *grpc.Server
-	draining  atomic.Bool
-	stopping  chan struct{} // closed when draining begins
+	access      *access.Guard
+	credentials credentials.TransportCredentials
+	tracing     stats.Handler // nil: calls are not traced
+	decisionLog *DecisionLog  // nil: decisions are written down nowhere
+	validator   protovalidate.Validator
+	metrics     *metrics
+	health      *health.Server
+	grpc        *grpc.Server
+	draining    atomic.Bool
+	stopping    chan struct{} // closed when draining begins
 	// purged is the last deleted tenant of which nothing is left to remove; for Maintain.
 	purged   store.TenantID
 	spoolDir string
@@ -84,12 +89,16 @@ type Server struct {
 // of them in the same version with other content.
 func New(ctx context.Context, config Config) (*Server, error) {
 	s := &Server{
-		store:   config.Store,
-		cache:   config.Cache,
-		logger:  config.Logger,
-		version: config.Version,
-		now:     config.Now,
-		health:  health.NewServer(),
+		store:       config.Store,
+		cache:       config.Cache,
+		logger:      config.Logger,
+		version:     config.Version,
+		now:         config.Now,
+		access:      config.Access,
+		credentials: config.Credentials,
+		tracing:     config.Tracing,
+		decisionLog: config.DecisionLog,
+		health:      health.NewServer(),
 
 		stopping: make(chan struct{}),
 		spoolDir: config.SpoolDir,
@@ -116,7 +125,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 			return nil, fmt.Errorf("built-in catalog %s: %w", builtIn.Name, err)
 		}
 	}
-	s.metrics = newMetrics(s)
+	s.metrics = newMetrics(s, &config)
 	s.grpc = s.newGRPC()
 	return s, nil
 }
@@ -137,7 +146,14 @@ func TransportOptions() []grpc.ServerOption {
 
 // newGRPC makes the gRPC server with everything registered.
 func (s *Server) newGRPC() *grpc.Server {
-	g := grpc.NewServer(TransportOptions()...)
+	options := TransportOptions()
+	if s.credentials != nil {
+		options = append(options, grpc.Creds(s.credentials))
+	}
+	if s.tracing != nil {
+		options = append(options, grpc.StatsHandler(s.tracing))
+	}
+	g := grpc.NewServer(options...)
 	for _, service := range []struct {
 		desc           grpc.ServiceDesc
 		implementation any
@@ -151,7 +167,7 @@ func (s *Server) newGRPC() *grpc.Server {
 		s.health.SetServingStatus(service.desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 	}
 	s.register(g, healthv1.Health_ServiceDesc, s.health, s.aroundChecks()...)
-	reflection.RegisterV1(g)
+	s.register(g, reflectionv1.ServerReflection_ServiceDesc, reflection.NewServerV1(reflection.ServerOptions{Services: g}), s.aroundChecks()...)
 	return g
 }
 

@@ -53,7 +53,7 @@ func (o operatorService) UpdateTenant(ctx context.Context, r *usherv1.UpdateTena
 		})
 		if err == nil && !r.GetValidateOnly() {
 			committed, err = o.server.store.Commit(ctx, store.Write{
-				Tenant: r.GetTenant(), By: store.By{Operator: true}, Justification: r.GetJustification(), Plan: move(try == tries),
+				Tenant: r.GetTenant(), By: asOperator(ctx), Justification: r.GetJustification(), Plan: move(try == tries),
 			})
 		}
 	}
@@ -207,7 +207,7 @@ func (o operatorService) DeleteTenant(ctx context.Context, r *usherv1.DeleteTena
 	}
 	var deleted store.Tenant
 	committed, err := o.server.store.Commit(ctx, store.Write{
-		Tenant: r.GetTenant(), By: store.By{Operator: true}, Justification: r.GetJustification(),
+		Tenant: r.GetTenant(), By: asOperator(ctx), Justification: r.GetJustification(),
 		Plan: func(reader store.Reader) (_ []store.Change, err error) {
 			deleted, err = findTenant(reader, r.GetTenant())
 			return []store.Change{store.DeleteTenant{Tenant: deleted.ID}}, err
@@ -227,9 +227,14 @@ func (o operatorService) DeleteTenant(ctx context.Context, r *usherv1.DeleteTena
 func findTenant(r store.Reader, name string) (store.Tenant, error) {
 	t, err := r.Tenant(name)
 	if errors.Is(err, store.ErrNotFound) {
-		err = &notFoundError{kind: "TENANT", name: name, remedy: "create it with OperatorService.CreateTenant, or correct the name"}
+		err = noTenantOf(name)
 	}
 	return t, err
+}
+
+// noTenantOf says that there is no tenant of a name, or none that the caller sees.
+func noTenantOf(name string) error {
+	return &notFoundError{kind: "TENANT", name: name, remedy: "create it with OperatorService.CreateTenant, or correct the name"}
 }
 
 // subjectsOf yields the assignments in key order, those of each subject together.

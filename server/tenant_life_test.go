@@ -47,12 +47,18 @@ const deskAgent = `  - name: agent
 func deskHarness(t *testing.T) *harness {
 	t.Helper()
 	h := newHarness(t)
+	h.addDesk(t)
+	return h
+}
+
+// addDesk adds the tenant of deskHarness.
+func (h *harness) addDesk(t *testing.T) {
+	t.Helper()
 	h.putCatalog(t, deskCatalog(1, deskAgent))
 	if _, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{Tenant: "desk", Catalog: "desk", FirstAdministrator: "user:root"}); err != nil {
 		t.Fatal(err)
 	}
 	h.write(t, "desk", actGrant("user:ann", "agent", "team:a"), actGrant("user:bob", "agent", "team:b"), actToggle("night", true))
-	return h
 }
 
 func (h *harness) putCatalog(t *testing.T, yaml string) {

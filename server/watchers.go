@@ -36,6 +36,13 @@ func (w *watchers) add(tenant store.TenantID) (woken <-chan struct{}, leave func
 	return one, func() { w.remove(tenant, one) }, nil
 }
 
+// waitingNow is how many there are.
+func (w *watchers) waitingNow() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count
+}
+
 func (w *watchers) remove(tenant store.TenantID, one chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

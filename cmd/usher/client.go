@@ -10,16 +10,16 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 )
 
 // client is what every command has that calls a server: where it is, how long to wait,
 // and how to print the answer.
 type client struct {
-	address string
-	timeout time.Duration
-	output  choice
+	address  string
+	timeout  time.Duration
+	identity clientIdentity
+	output   choice
 }
 
 func (c *client) addFlags(cmd *cobra.Command) {
@@ -38,6 +38,7 @@ func (c *client) addConnectionFlags(cmd *cobra.Command) {
 	flags := pflag.NewFlagSet("client", pflag.ContinueOnError)
 	flags.StringVar(&c.address, "address", "127.0.0.1:7301", "where the server is: `HOST:PORT` or unix:///PATH")
 	flags.DurationVar(&c.timeout, "timeout", 10*time.Second, "how long to wait for each answer of the server")
+	c.identity.addFlags(flags)
 	fromEnvironment(flags)
 	cmd.Flags().AddFlagSet(flags)
 }
@@ -101,10 +102,13 @@ func (c *client) dial() (*grpc.ClientConn, error) {
 	if err := c.checkAddress(); err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient(c.address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+	options, err := c.identity.dialOptions(c.address)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := grpc.NewClient(c.address, append(options,
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
-		grpc.WithUnaryInterceptor(c.limitTime))
+		grpc.WithUnaryInterceptor(c.limitTime))...)
 	if err != nil {
 		return nil, usagef("--address %q: %w", c.address, err)
 	}

@@ -13,8 +13,10 @@ import (
 )
 
 // TestEveryCommandIsDocumented looks for every command and flag in docs/cli.md, and for a
-// description and an example in the help of every command.
+// description and an example in the help of every command. Settings are in docs/configuration.md.
 func TestEveryCommandIsDocumented(t *testing.T) {
+	var s settings
+	s.declare()
 	page := readFile(t, "../../docs/cli.md")
 	var visit func(*cobra.Command)
 	visit = func(cmd *cobra.Command) {
@@ -29,7 +31,8 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 			t.Errorf("%s: its help has no description or no example", path)
 		}
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			if f.Name != "help" && !strings.Contains(page, "--"+f.Name) {
+			takesSettings := cmd.Flags().Lookup("config") != nil
+			if f.Name != "help" && !(takesSettings && s.flags.Lookup(f.Name) != nil) && !strings.Contains(page, "--"+f.Name) {
 				t.Errorf("docs/cli.md does not have %s --%s", path, f.Name)
 			}
 		})
@@ -38,6 +41,38 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 		}
 	}
 	visit(newRoot())
+}
+
+// TestEverySettingIsDocumented holds that docs/configuration.md has the settings that there are, in a row each:
+// with its variable and with what holds if nothing is said.
+func TestEverySettingIsDocumented(t *testing.T) {
+	page := readFile(t, "../../docs/configuration.md")
+	var s settings
+	s.declare()
+	rows := map[string]string{}
+	for line := range strings.Lines(page) {
+		if name, rest, found := strings.Cut(strings.TrimPrefix(line, "| `"), "` | `USHER_"); found && strings.HasPrefix(line, "| `") {
+			rows[name] = "USHER_" + rest
+		}
+	}
+	s.flags.VisitAll(func(f *pflag.Flag) {
+		want := f.Annotations[environment][0] + "` | "
+		switch value := f.DefValue; {
+		case value == "":
+			want += "| "
+		case value == "false":
+			want += "off | "
+		default:
+			want += "`" + value + "` | "
+		}
+		if !strings.HasPrefix(rows[f.Name], want) {
+			t.Errorf("docs/configuration.md has no row | `%s` | `%s…\n got %q", f.Name, want, rows[f.Name])
+		}
+		delete(rows, f.Name)
+	})
+	for name := range rows {
+		t.Errorf("docs/configuration.md has %s, which is no setting", name)
+	}
 }
 
 // TestREADMESnippetCompiles holds that the Go code in README.md is that of the example.

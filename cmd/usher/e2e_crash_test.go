@@ -108,7 +108,7 @@ func write(ctx context.Context, admin usherv1.AdminServiceClient, subject string
 
 // endToEndSecondSignal keeps a call open, so that the first signal can't end the server.
 func endToEndSecondSignal(t *testing.T, p tools) {
-	server := p.serve(t, "--data-dir", t.TempDir())
+	server := p.serve(t, "--data-dir", t.TempDir(), "--drain-time", "1m")
 	watch, err := healthv1.NewHealthClient(dial(t, server.grpc)).Watch(t.Context(), &healthv1.HealthCheckRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func endToEndSecondSignal(t *testing.T, p tools) {
 	if next, err := watch.Recv(); err != nil || next.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
 		t.Fatal(next, err)
 	}
-	if status := server.stop(syscall.SIGTERM); status != 0 || time.Since(began) >= drainTime {
+	if status := server.stop(syscall.SIGTERM); status != 0 || time.Since(began) >= time.Minute {
 		t.Errorf("exit status %d after %v\n%s", status, time.Since(began), &server.stderr)
 	}
 }

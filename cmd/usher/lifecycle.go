@@ -16,16 +16,15 @@ import (
 	"github.com/usher-pdp/usher/server"
 )
 
-// drainTime is how long running calls have to finish after the first signal.
-const drainTime = 10 * time.Second
-
-// serve runs a server until a signal comes. Whatever it returns, all is closed.
-func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger, signals <-chan os.Signal) (err error) {
-	listeners, err := s.listen()
+// serve runs a server until a signal comes to stop. Whatever it returns, all is closed.
+func (s *settings) serve(ctx context.Context, known identities, out io.Writer, logger *slog.Logger, stops, hangups <-chan os.Signal) (err error) {
+	listeners, err := s.listen(known.certificates)
 	defer listeners.close()
 	if err != nil {
 		return err
 	}
+	running := s.startHTTP(listeners)
+	defer running.http.Close()
 	limitMemory(logger)
 	server.KeepHeapFloor()
 	cache := server.NewCache(uint64(s.cacheSize))
@@ -34,26 +33,31 @@ func (s *settings) serve(ctx context.Context, out io.Writer, logger *slog.Logger
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	srv, err := server.New(ctx, server.Config{Store: st, Cache: cache, Logger: logger, Version: ownVersion(), SpoolDir: s.dataDir})
+	srv, err := server.New(ctx, server.Config{
+		Store: st, Cache: cache, Logger: logger, Version: ownVersion(), SpoolDir: s.dataDir,
+		Access: known.guard, Credentials: known.credentials(), Collectors: known.collectors(),
+		Limits: s.limits(), TenantMetrics: s.tenantMetrics,
+	})
 	if err != nil {
 		return err
 	}
-	running := start(srv, listeners)
-	defer running.stop(srv, signals)
+	running.startGRPC(srv, listeners)
+	defer running.stop(srv, stops)
 	defer s.maintain(ctx, srv, logger)()
+	defer follow(ctx, known.files(), hangups, logger)()
 
 	listeners.announce(out, logger)
 	if s.demo {
 		s.logLevel.Set(slog.LevelWarn) // not a line for each of the staff
 		err := playDemo(ctx, listeners.grpc[0].Addr().String(), out)
-		s.logLevel.Set(slog.LevelInfo)
+		s.setLogLevel()
 		if err != nil {
 			return fmt.Errorf("the demo's tenants: %w", err)
 		}
 	}
 	fmt.Fprintln(out, "ready")
 	select {
-	case sig := <-signals:
+	case sig := <-stops:
 		logger.Info("stopping", "signal", sig.String())
 		return nil
 	case err := <-running.failures:
@@ -95,26 +99,32 @@ func limitMemory(logger *slog.Logger) {
 
 // running is a server that serves.
 type running struct {
-	grpc     *grpc.Server
+	front    front
 	http     *http.Server
+	grpc     *grpc.Server
 	failures chan error
+	drain    time.Duration // how long running calls have to finish after the first signal
 }
 
-func start(srv *server.Server, ls *listeners) *running {
-	r := &running{
-		grpc:     srv.GRPC(),
-		http:     &http.Server{Handler: srv.HTTP(), ReadHeaderTimeout: 10 * time.Second},
-		failures: make(chan error, len(ls.grpc)+1),
-	}
-	for _, l := range ls.grpc {
-		go func() { r.failures <- r.grpc.Serve(l) }()
-	}
+// startHTTP answers the probes, also while the store is being opened.
+func (s *settings) startHTTP(ls *listeners) *running {
+	r := &running{failures: make(chan error, len(ls.grpc)+1), drain: time.Duration(s.drainTime)}
+	r.http = &http.Server{Handler: &r.front, ReadHeaderTimeout: 10 * time.Second}
 	go func() { r.failures <- r.http.Serve(ls.http) }()
 	return r
 }
 
-// stop lets running calls finish, unless that takes too long or a signal comes. HTTP is
-// the last to go, so that the probes can see what is going on.
+func (r *running) startGRPC(srv *server.Server, ls *listeners) {
+	handler := srv.HTTP()
+	r.front.server.Store(&handler)
+	r.grpc = srv.GRPC()
+	for _, l := range ls.grpc {
+		go func() { r.failures <- r.grpc.Serve(l) }()
+	}
+}
+
+// stop lets running calls finish, unless that takes too long or a signal comes. HTTP goes
+// on until it has, so that the probes can see what is going on.
 func (r *running) stop(srv *server.Server, signals <-chan os.Signal) {
 	srv.Drain()
 	finished := make(chan struct{})
@@ -125,9 +135,8 @@ func (r *running) stop(srv *server.Server, signals <-chan os.Signal) {
 	select {
 	case <-finished:
 	case <-signals:
-	case <-time.After(drainTime):
+	case <-time.After(r.drain):
 	}
 	r.grpc.Stop()
 	<-finished
-	r.http.Close()
 }

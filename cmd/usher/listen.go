@@ -1,11 +1,15 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"path/filepath"
+
+	"github.com/usher-pdp/usher/server/access"
 )
 
 // listeners are where a server can be reached: grpc[0] is on TCP.
@@ -14,10 +18,11 @@ type listeners struct {
 	http net.Listener
 }
 
-// listen returns what it has opened also with an error, to be closed.
-func (s *settings) listen() (*listeners, error) {
+// listen returns what it has opened also with an error, to be closed. Over HTTP it speaks TLS
+// if there is a certificate; over gRPC that is a matter of the server's credentials.
+func (s *settings) listen(certificates *access.Reloaded[access.Certificates]) (*listeners, error) {
 	ls := &listeners{}
-	tcp, err := listenLoopback("--grpc-address", s.grpcAddress)
+	tcp, err := s.listenTCP("grpc-address", s.grpcAddress)
 	if err != nil {
 		return ls, err
 	}
@@ -27,13 +32,16 @@ func (s *settings) listen() (*listeners, error) {
 		if err != nil {
 			return ls, err
 		}
-		unix, err := listenUnix(path)
+		unix, err := listenUnix(path, fs.FileMode(s.unixMode))
 		if err != nil {
 			return ls, err
 		}
 		ls.grpc = append(ls.grpc, unix)
 	}
-	ls.http, err = listenLoopback("--http-address", s.httpAddress)
+	ls.http, err = s.listenTCP("http-address", s.httpAddress)
+	if err == nil && certificates != nil {
+		ls.http = tls.NewListener(ls.http, access.TLS(certificates))
+	}
 	return ls, err
 }
 

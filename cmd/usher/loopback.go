@@ -9,27 +9,21 @@ import (
 	"syscall"
 )
 
-// listenLoopback listens on a TCP address of this machine that no other machine reaches.
-func listenLoopback(flag, address string) (net.Listener, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, usagef("%s %q: it is HOST:PORT, such as 127.0.0.1:7301", flag, address)
-	}
-	if !isLoopback(host) {
-		return nil, refuseAddress(flag, address, port)
-	}
+// listenTCP listens on a TCP address, which checkAddress has found right.
+func (s *settings) listenTCP(name, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s %s is taken by another process\n"+
-			"  Stop that one, or choose another port (0: any that is free)", flag, address)
+			"  Stop that one, or choose another port (0: any that is free)", s.named(name), address)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", flag, address, err)
+		return nil, fmt.Errorf("%s %s: %w", s.named(name), address, err)
 	}
 	// A name may stand for anything, also localhost.
-	if bound, err := netip.ParseAddrPort(l.Addr().String()); err != nil || !bound.Addr().IsLoopback() {
+	if bound, err := netip.ParseAddrPort(l.Addr().String()); err != nil || !bound.Addr().IsLoopback() && !s.isGuarded() {
 		l.Close()
-		return nil, refuseAddress(flag, address, port)
+		_, port, _ := net.SplitHostPort(address)
+		return nil, s.refuseAddress(name, address, port)
 	}
 	return l, nil
 }
@@ -41,11 +35,4 @@ func isLoopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
-}
-
-func refuseAddress(flag, address, port string) error {
-	return usagef("%s %s is refused: it is not a loopback address, and Usher can't tell callers apart yet,\n"+
-		"  so whoever reached it could change every role.\n"+
-		"  Use 127.0.0.1:%s or [::1]:%[3]s, or for gRPC --unix-socket PATH; a tunnel (ssh -L) reaches them from elsewhere",
-		flag, address, port)
 }

@@ -36,7 +36,7 @@ something went wrong. The help of each command says what its 1 means.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newServe(),
+		newServe(), newConfig(), newToken(),
 		newCheck(), newExplain(), newWhoCan(), newWhatCan(), newScopes(),
 		newGrant(), newRevoke(), newRole(), newRemove(), newApply(), newPreview(), newAssignments(),
 		newChanges(), newDiff(), newAudit(), newErase(),

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 //	server [FLAG...]   starts a server on $WORK/data, and sets USHER_ADDRESS and HTTP
 //	sigterm            ends it, which has to give exit status 0
 //	exits N COMMAND... runs a command that has to end with that exit status
+//	certificates       writes certificates and keys to $WORK: those of writeCertificates
 //	envfile FILE       sets the variables of a file, each NAME=VALUE on a line
 func TestScripts(t *testing.T) {
 	repository, err := filepath.Abs("../..")
@@ -37,6 +38,8 @@ func TestScripts(t *testing.T) {
 			"sigterm": scriptSigterm,
 			"exits":   scriptExits,
 			"envfile": scriptEnvfile,
+
+			"certificates": scriptCertificates(t),
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPOSITORY", repository)

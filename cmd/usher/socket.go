@@ -9,14 +9,14 @@ import (
 	"syscall"
 )
 
-// listenUnix listens on a socket file that its owner and group may use. It replaces the
-// file that a killed server has left behind, and nothing else.
-func listenUnix(path string) (net.Listener, error) {
+// listenUnix listens on a socket file with that mode. It replaces the file that a killed
+// server has left behind, and nothing else.
+func listenUnix(path string, mode fs.FileMode) (net.Listener, error) {
 	if err := clearSocket(path); err != nil {
 		return nil, err
 	}
 	// By the mask and not by a chmod after: in between, anybody could connect.
-	mask := syscall.Umask(0o117)
+	mask := syscall.Umask(0o777 &^ int(mode))
 	l, err := net.Listen("unix", path)
 	syscall.Umask(mask)
 	switch {

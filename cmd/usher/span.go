@@ -23,6 +23,20 @@ func parseSpan(text string) (time.Duration, bool) {
 	return d, err == nil
 }
 
+// spanText writes a span as parseSpan reads it, and as short as that.
+func spanText(d time.Duration) string {
+	if d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	text := d.String()
+	for _, nothing := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, nothing) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}
+
 // keep is the value of a flag that says how long something is kept; 0 is for ever.
 type keep time.Duration
 
@@ -30,14 +44,10 @@ type keep time.Duration
 func (k *keep) Type() string { return "DURATION" }
 
 func (k *keep) String() string {
-	switch d := time.Duration(*k); {
-	case d == 0:
+	if *k == 0 {
 		return "0"
-	case d%day == 0:
-		return fmt.Sprintf("%dd", d/day)
-	default:
-		return d.String()
 	}
+	return spanText(time.Duration(*k))
 }
 
 // Set is called by the flag parser.

@@ -23,6 +23,8 @@ func (c *client) explain(err error) error {
 	details := st.Details()
 	reason := reasonOf(details)
 	switch {
+	case reason == "" && st.Code() == codes.Unavailable && handshakeHelp(st.Message()) != "":
+		return fmt.Errorf("no safe connection to %s: %s\n  %s", c.address, st.Message(), handshakeHelp(st.Message()))
 	case reason == "" && st.Code() == codes.Unavailable:
 		return fmt.Errorf("no server answers at %s: %s\n"+
 			"  Start one with 'usher serve --data-dir DIR', or say where it is with --address or USHER_ADDRESS",
@@ -33,8 +35,32 @@ func (c *client) explain(err error) error {
 	case reason == "" && st.Code() == codes.Unimplemented:
 		return fmt.Errorf("what answers at %s is not an Usher of this version: %s", c.address, st.Message())
 	}
-	text := append(textOf(st.Message(), details), strings.TrimRight(fmt.Sprintf("  code: %s %s", code.Code(st.Code()), reason), " ")) // #nosec G115 -- a gRPC code is below 17
+	text := textOf(st.Message(), details)
+	if reason == "UNAUTHENTICATED" {
+		text = append(text, "  remedy: show who you are, with --token-file FILE, or with --cert-file, --key-file and --ca-file; over the unix socket your user or group may do")
+	}
+	text = append(text, strings.TrimRight(fmt.Sprintf("  code: %s %s", code.Code(st.Code()), reason), " ")) // #nosec G115 -- a gRPC code is below 17
 	return errors.New(strings.Join(text, "\n"))
+}
+
+// handshakeHelp says what to do when the two sides don't agree on TLS, or don't trust each other. "" if that
+// is not what is wrong.
+func handshakeHelp(message string) string {
+	for _, help := range []struct{ symptom, text string }{
+		{"first record does not look like a TLS handshake", "The server speaks no TLS there: leave --ca-file (USHER_CA_FILE) out, if that is what you expect of it"},
+		{"unknown authority", "Another authority has signed the server's certificate than those in --ca-file: ask those who run the server for the right file, and don't go on without"},
+		{"certificate is valid for", "The server's certificate is for other names: use one of them in --address, or say with --server-name which is right"},
+		{"certificate is not valid for any names", "The server's certificate has no names: it needs one that has"},
+		{"certificate has expired or is not yet valid", "Renew the server's certificate, or set the clock of this machine right"},
+		{"tls: bad certificate", "The server doesn't accept the client certificate: has an authority signed it that is in the server's tls-client-ca-file?"},
+		{"tls: unknown certificate", "The server doesn't accept the client certificate: has an authority signed it that is in the server's tls-client-ca-file?"},
+		{"error reading server preface", "The server hangs up: if it speaks TLS, name the authorities of its certificate with --ca-file"},
+	} {
+		if strings.Contains(message, help.symptom) {
+			return help.text
+		}
+	}
+	return ""
 }
 
 // reasonOf returns the stable reason of a status that comes from Usher itself, or "".

@@ -11,13 +11,14 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/usher-pdp/usher/server/access"
+	"github.com/usher-pdp/usher/server/access/accesstest"
 )
 
 func TestCertificatesThatCannotServeAreRefused(t *testing.T) {
-	servers := newAuthority(t, "servers")
-	cert, key := servers.issue(t, "usher.example", "", time.Hour)
-	expired, expiredKey := servers.issue(t, "usher.example", "", -time.Hour)
-	otherCert, _ := servers.issue(t, "other.example", "", time.Hour)
+	servers := accesstest.NewAuthority(t, "servers")
+	cert, key := servers.Issue(t, "usher.example", "", time.Hour)
+	expired, expiredKey := servers.Issue(t, "usher.example", "", -time.Hour)
+	otherCert, _ := servers.Issue(t, "other.example", "", time.Hour)
 	good := files{cert: "tls.crt", key: "tls.key", clientCA: "ca.crt"}
 	for name, test := range map[string]struct {
 		cert, key, ca []byte
@@ -35,7 +36,7 @@ func TestCertificatesThatCannotServeAreRefused(t *testing.T) {
 		"a request as certificate": {[]byte("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"), key, nil, nil, []string{good.cert, "CERTIFICATE REQUEST"}},
 		"empty authorities":        {cert, key, []byte("\n"), nil, []string{good.clientCA, "no certificate in it"}},
 		"a leaf as authority":      {cert, key, cert, nil, []string{good.clientCA, "not the certificate of an authority"}},
-		"authorities missing": {cert, key, servers.pem(), func(t *testing.T, f files) { remove(t, f.clientCA) },
+		"authorities missing": {cert, key, servers.PEM(), func(t *testing.T, f files) { remove(t, f.clientCA) },
 			[]string{good.clientCA, "no such file"}},
 		"key missing": {cert, key, nil, func(t *testing.T, f files) { remove(t, f.key) }, []string{good.key, "no such file"}},
 		"key that everybody may write": {cert, key, nil, func(t *testing.T, f files) {
@@ -73,9 +74,9 @@ func remove(t *testing.T, path string) {
 }
 
 func TestCertificateExpiryIsThatOfTheFirst(t *testing.T) {
-	servers, clients := newAuthority(t, "servers"), newAuthority(t, "clients")
-	cert, key := servers.issue(t, "usher.example", "", 2*time.Hour)
-	f := writeFiles(t, append(cert, servers.pem()...), key, clients.pem())
+	servers, clients := accesstest.NewAuthority(t, "servers"), accesstest.NewAuthority(t, "clients")
+	cert, key := servers.Issue(t, "usher.example", "", 2*time.Hour)
+	f := writeFiles(t, append(cert, servers.PEM()...), key, clients.PEM())
 	certificates, err := access.LoadCertificates(f.cert, f.key, f.clientCA)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +99,7 @@ func TestCertificateExpiryIsThatOfTheFirst(t *testing.T) {
 	if d := got["server"] - inTwoHours; d < -nearly || d > nearly {
 		t.Errorf("the server's: %v, want about %v", got["server"], inTwoHours)
 	}
-	if want := float64(clients.certificate.NotAfter.Unix()); got["client_ca"] != want {
+	if want := float64(clients.Certificate.NotAfter.Unix()); got["client_ca"] != want {
 		t.Errorf("that of the clients' authority: %v, want %v", got["client_ca"], want)
 	}
 }

@@ -49,7 +49,7 @@ func (r *Reloaded[T]) Reload() (changed bool, err error) {
 	contents := make([][]byte, len(r.paths))
 	same := r.seen != nil
 	for i, path := range r.paths {
-		if contents[i], err = readFile(path); err != nil {
+		if contents[i], err = ReadFile(path); err != nil {
 			r.seen, r.fault = nil, err
 			return false, err
 		}
@@ -76,8 +76,8 @@ func (r *Reloaded[T]) Fault() error {
 	return r.fault
 }
 
-// readFile reads a file that says who may do what: one that everybody may write to is refused.
-func readFile(path string) ([]byte, error) {
+// ReadFile reads a file that says who may do what, of at most 4 MiB: one that everybody may write to is refused.
+func ReadFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/usher-pdp/usher/server/access"
+	"github.com/usher-pdp/usher/server/access/accesstest"
 )
 
 // door is a server that tells who came.
@@ -96,8 +97,8 @@ func TestAUnixSocketShowsTheProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := newAuthority(t, "servers")
-	cert, key := server.issue(t, "usher.example", "", time.Hour)
+	server := accesstest.NewAuthority(t, "servers")
+	cert, key := server.Issue(t, "usher.example", "", time.Hour)
 	f := writeFiles(t, cert, key, nil)
 	certificates, err := access.LoadCertificates(f.cert, f.key, "")
 	if err != nil {
@@ -138,9 +139,9 @@ func TestPlainTCPShowsNobody(t *testing.T) {
 }
 
 func TestAClientCertificateIsShownOnlyIfItIsVerified(t *testing.T) {
-	servers, clients, others := newAuthority(t, "servers"), newAuthority(t, "clients"), newAuthority(t, "others")
-	cert, key := servers.issue(t, "usher.example", "", time.Hour)
-	f := writeFiles(t, cert, key, clients.pem())
+	servers, clients, others := accesstest.NewAuthority(t, "servers"), accesstest.NewAuthority(t, "clients"), accesstest.NewAuthority(t, "others")
+	cert, key := servers.Issue(t, "usher.example", "", time.Hour)
+	f := writeFiles(t, cert, key, clients.PEM())
 	certificates, err := access.LoadCertificates(f.cert, f.key, f.clientCA)
 	if err != nil {
 		t.Fatal(err)
@@ -148,10 +149,10 @@ func TestAClientCertificateIsShownOnlyIfItIsVerified(t *testing.T) {
 	d := openDoor(t, listenTCP(t), access.TLS(certificates))
 	const id = "spiffe://helpdesk.example/tickets"
 	with := func(certificates []tls.Certificate) *grpc.ClientConn {
-		return connect(t, d.address, credentials.NewTLS(&tls.Config{RootCAs: servers.pool(), Certificates: certificates}))
+		return connect(t, d.address, credentials.NewTLS(&tls.Config{RootCAs: servers.Pool(), Certificates: certificates}))
 	}
 
-	shown, err := d.comes(t, with(clients.client(t, id)))
+	shown, err := d.comes(t, with(clients.Client(t, id)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +169,8 @@ func TestAClientCertificateIsShownOnlyIfItIsVerified(t *testing.T) {
 	}
 
 	// Go's client doesn't send one that the server's list of authorities has no place for, unless it must.
-	foreign := others.client(t, id)[0]
-	forced := credentials.NewTLS(&tls.Config{RootCAs: servers.pool(), GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	foreign := others.Client(t, id)[0]
+	forced := credentials.NewTLS(&tls.Config{RootCAs: servers.Pool(), GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return &foreign, nil
 	}})
 	if shown, err := d.comes(t, connect(t, d.address, forced)); err == nil {
@@ -178,8 +179,8 @@ func TestAClientCertificateIsShownOnlyIfItIsVerified(t *testing.T) {
 }
 
 func TestWithoutClientAuthoritiesNoCertificateCounts(t *testing.T) {
-	servers, clients := newAuthority(t, "servers"), newAuthority(t, "clients")
-	cert, key := servers.issue(t, "usher.example", "", time.Hour)
+	servers, clients := accesstest.NewAuthority(t, "servers"), accesstest.NewAuthority(t, "clients")
+	cert, key := servers.Issue(t, "usher.example", "", time.Hour)
 	f := writeFiles(t, cert, key, nil)
 	certificates, err := access.LoadCertificates(f.cert, f.key, "")
 	if err != nil {
@@ -187,15 +188,15 @@ func TestWithoutClientAuthoritiesNoCertificateCounts(t *testing.T) {
 	}
 	d := openDoor(t, listenTCP(t), access.TLS(certificates))
 	shown, err := d.comes(t, connect(t, d.address, credentials.NewTLS(
-		&tls.Config{RootCAs: servers.pool(), Certificates: clients.client(t, "spiffe://helpdesk.example/tickets")})))
+		&tls.Config{RootCAs: servers.Pool(), Certificates: clients.Client(t, "spiffe://helpdesk.example/tickets")})))
 	if err != nil || shown.Certificate != nil {
 		t.Errorf("the peer is %+v, error %v", shown, err)
 	}
 }
 
 func TestOldTLSIsRefused(t *testing.T) {
-	servers := newAuthority(t, "servers")
-	cert, key := servers.issue(t, "usher.example", "", time.Hour)
+	servers := accesstest.NewAuthority(t, "servers")
+	cert, key := servers.Issue(t, "usher.example", "", time.Hour)
 	f := writeFiles(t, cert, key, nil)
 	certificates, err := access.LoadCertificates(f.cert, f.key, "")
 	if err != nil {
@@ -203,7 +204,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 	}
 	d := openDoor(t, listenTCP(t), access.TLS(certificates))
 	for version, accepted := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-		conn, err := tls.Dial("tcp", d.address, &tls.Config{RootCAs: servers.pool(), NextProtos: []string{"h2"},
+		conn, err := tls.Dial("tcp", d.address, &tls.Config{RootCAs: servers.Pool(), NextProtos: []string{"h2"},
 			MinVersion: version, MaxVersion: version})
 		if err == nil {
 			conn.Close()
@@ -215,17 +216,17 @@ func TestOldTLSIsRefused(t *testing.T) {
 }
 
 func TestCertificatesAreReplacedUnderLivingConnections(t *testing.T) {
-	servers, clients, laterClients := newAuthority(t, "servers"), newAuthority(t, "clients"), newAuthority(t, "later clients")
-	cert, key := servers.issue(t, "usher.example", "", time.Hour)
-	f := writeFiles(t, cert, key, clients.pem())
+	servers, clients, laterClients := accesstest.NewAuthority(t, "servers"), accesstest.NewAuthority(t, "clients"), accesstest.NewAuthority(t, "later clients")
+	cert, key := servers.Issue(t, "usher.example", "", time.Hour)
+	f := writeFiles(t, cert, key, clients.PEM())
 	certificates, err := access.LoadCertificates(f.cert, f.key, f.clientCA)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := openDoor(t, listenTCP(t), access.TLS(certificates))
-	with := func(of *authority) *grpc.ClientConn {
-		forced := of.client(t, "spiffe://helpdesk.example/tickets")[0]
-		return connect(t, d.address, credentials.NewTLS(&tls.Config{RootCAs: servers.pool(),
+	with := func(of *accesstest.Authority) *grpc.ClientConn {
+		forced := of.Client(t, "spiffe://helpdesk.example/tickets")[0]
+		return connect(t, d.address, credentials.NewTLS(&tls.Config{RootCAs: servers.Pool(),
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &forced, nil }}))
 	}
 	old := with(clients)
@@ -233,15 +234,15 @@ func TestCertificatesAreReplacedUnderLivingConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serial := d.servedSerial(t, servers.pool())
+	serial := d.servedSerial(t, servers.Pool())
 
 	// The files are replaced one after the other: in between they don't fit.
-	newCert, newKey := servers.issue(t, "usher.example", "", 2*time.Hour)
+	newCert, newKey := servers.Issue(t, "usher.example", "", 2*time.Hour)
 	write(t, f.cert, newCert)
 	if changed, err := certificates.Reload(); changed || err == nil || !strings.Contains(err.Error(), "do not belong together") {
 		t.Errorf("a certificate without its key: changed %v, error %v", changed, err)
 	}
-	if got := d.servedSerial(t, servers.pool()); got != serial {
+	if got := d.servedSerial(t, servers.Pool()); got != serial {
 		t.Errorf("certificate %s is served, want still %s", got, serial)
 	}
 	wantMetrics(t, certificates, `
@@ -253,7 +254,7 @@ usher_reload_refused{file="certificate"} 1
 usher_reloads_total{file="certificate"} 0
 `)
 	write(t, f.key, newKey)
-	write(t, f.clientCA, laterClients.pem())
+	write(t, f.clientCA, laterClients.PEM())
 	if changed, err := certificates.Reload(); !changed || err != nil {
 		t.Fatalf("the new files: changed %v, error %v", changed, err)
 	}
@@ -268,7 +269,7 @@ usher_reload_refused{file="certificate"} 0
 # TYPE usher_reloads_total counter
 usher_reloads_total{file="certificate"} 1
 `)
-	if got := d.servedSerial(t, servers.pool()); got == serial {
+	if got := d.servedSerial(t, servers.Pool()); got == serial {
 		t.Error("the old certificate is served still")
 	}
 	if _, err := d.comes(t, with(laterClients)); err != nil {

@@ -111,7 +111,7 @@ func (c *compiler) fault(path string, rule faultRule, format string, args ...any
 
 func (c *compiler) unknown(path, what, name string, known []string) {
 	if len(c.faults) <= maxFaults { // to look for names that are alike takes time
-		c.fault(path, faultUnknownName, "unknown %s %q: %s", what, name, suggest(name, known))
+		c.fault(path, faultUnknownName, "unknown %s %q: %s", what, name, Suggest(name, known))
 	}
 }
 

@@ -49,7 +49,7 @@ func readable(issues *cel.Issues, t *resourceType) error {
 	for _, e := range issues.Errors() {
 		text := fmt.Sprintf("column %d: %s", e.Location.Column()+1, e.Message)
 		if field, isField := strings.CutPrefix(e.Message, "undefined field '"); isField {
-			text += ": " + suggest(strings.TrimSuffix(field, "'"), keys(t.attributes))
+			text += ": " + Suggest(strings.TrimSuffix(field, "'"), keys(t.attributes))
 		}
 		all = append(all, errors.New(text))
 	}

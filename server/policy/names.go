@@ -26,14 +26,15 @@ func (e *UnknownNameError) Error() string {
 }
 
 func unknownName(field, kind, name string, known []string) error {
-	return &UnknownNameError{Field: field, Kind: kind, Name: name, Help: suggest(name, known)}
+	return &UnknownNameError{Field: field, Kind: kind, Name: name, Help: Suggest(name, known)}
 }
 
 // maxNamed is how many names a suggestion lists.
 const maxNamed = 20
 
-// suggest returns the known names that are most alike, or the known names.
-func suggest(name string, known []string) string {
+// Suggest returns what to write instead of a name that is not known: "did you mean …?" with the one that
+// is most alike, or else the known names, which it sorts.
+func Suggest(name string, known []string) string {
 	if len(known) == 0 {
 		return "the catalog has none"
 	}

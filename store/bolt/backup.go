@@ -12,6 +12,3 @@ import (
 func (s *Store) Backup(ctx context.Context, to io.Writer) (store.Revision, error) {
 	return store.Revision{}, fmt.Errorf("%w: backups are not there yet", store.ErrUnavailable)
 }
-
-// WriteFailure says why no writes are taken.
-func (s *Store) WriteFailure() error { return nil }

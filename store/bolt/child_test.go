@@ -22,11 +22,13 @@ type job struct {
 	Truth  []string // what dump has to say
 	Trials []trial
 	From   []int // number of each writer's first write
+	NoSync bool  // bbolt is told not to sync
 }
 
 var jobs = map[string]func(job){
 	"hold":           holdFile,
 	"write":          writeUntilKilled,
+	"make":           makeUntilKilled,
 	"flip":           readFlipped,
 	"flip open":      readFlippedOpen,
 	"flip and write": writeFlipped,

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/usher-pdp/usher/store"
 )
@@ -42,18 +44,34 @@ func crashPlan(w, i int) func(store.Reader) ([]store.Change, error) {
 	}
 }
 
-// writeUntilKilled writes, and says "writer number" when a write has been answered.
+// writeUntilKilled writes, and says "writer number" when a write has been answered. A write that
+// has failed is tried again when writes are taken.
 func writeUntilKilled(j job) {
-	s, err := Open(j.Path, Options{})
+	s, err := Open(j.Path, Options{retryAfter: time.Millisecond})
 	if err != nil {
 		panic(err)
 	}
+	s.file.NoSync = j.NoSync
 	var wait sync.WaitGroup
 	for w := range crashWriters {
 		wait.Go(func() {
 			for i := j.From[w]; ; i++ {
-				if _, err := s.Commit(ctx, store.Write{Tenant: crashTenant(w), By: store.By{Subject: "user:boss"}, Plan: crashPlan(w, i)}); err != nil {
-					panic(err)
+				write := store.Write{Tenant: crashTenant(w), By: store.By{Subject: "user:boss"}, Plan: crashPlan(w, i)}
+				for {
+					_, err := s.Commit(ctx, write)
+					if err == nil {
+						break
+					}
+					if !errors.Is(err, store.ErrUnavailable) {
+						panic(err)
+					}
+					began := time.Now()
+					for s.WriteFailure() != nil {
+						if time.Since(began) > time.Minute/2 {
+							panic(s.WriteFailure())
+						}
+						time.Sleep(time.Millisecond)
+					}
 				}
 				os.Stdout.WriteString(fmt.Sprintln(w, i))
 			}
@@ -66,13 +84,8 @@ func writeUntilKilled(j job) {
 // was answered is there, none is there by half, and the chains are whole.
 func TestKill(t *testing.T) {
 	r := source(t)
-	path := filepath.Join(t.TempDir(), "usher.db")
-	s := open(t, path, Options{})
-	for w := range 2 {
-		commit(t, s, crashTenant(w), store.CreateTenant{Name: crashTenant(w)})
-	}
-	s.Close()
-	last := make([]int, crashWriters) // that is in the file
+	dir, last := crashDirectory(t)
+	path := filepath.Join(dir, "usher.db")
 	total := 0
 	for round := range *crashRounds {
 		from := make([]int, crashWriters)
@@ -97,23 +110,24 @@ func TestKill(t *testing.T) {
 		if err := c.Wait(); c.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Fatalf("the process has ended by itself: %v\n%s", err, c.stderr)
 		}
-		last = survivors(t, path, answered)
-		if t.Failed() {
-			t.Fatalf("failed in round %d", round)
+		var err error
+		if last, err = survivors(path, answered); err != nil {
+			t.Fatalf("round %d: %v", round, err)
 		}
 	}
 	t.Logf("%d answered writes in %d rounds", total, *crashRounds)
 }
 
 // survivors checks what is in the file and returns the last write of each writer.
-func survivors(t *testing.T, path string, answered []int) []int {
-	t.Helper()
+func survivors(path string, answered []int) (last []int, err error) {
 	s, err := Open(path, Options{})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	defer s.Close()
-	last := make([]int, crashWriters)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	last = make([]int, crashWriters)
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	err = s.View(ctx, func(r store.Reader) error {
 		for w := range last {
 			tenant, err := r.Tenant(crashTenant(w))
@@ -135,27 +149,50 @@ func survivors(t *testing.T, path string, answered []int) []int {
 				last[w] = max(last[w], i)
 			}
 			if last[w] < answered[w] || last[w] > answered[w]+1 {
-				t.Errorf("writer %d was answered up to %d, and the file has up to %d", w, answered[w], last[w])
+				fault("writer %d was answered up to %d, and the file has up to %d", w, answered[w], last[w])
 			}
 			for i := max(1, last[w]-crashKept+1); i <= last[w]; i++ {
 				if held[i] != len(crashRoles) {
-					t.Errorf("of write %d of writer %d there are %d assignments", i, w, held[i])
+					fault("of write %d of writer %d there are %d assignments", i, w, held[i])
 				}
 				delete(held, i)
 			}
 			if on, set := toggles[fmt.Sprint(w)]; len(held) > 0 || set != (last[w] > 0) || on != (set && last[w]%2 == 0) {
-				t.Errorf("writer %d, after write %d: toggle %v, %v; left from others: %v", w, last[w], on, set, held)
+				fault("writer %d, after write %d: toggle %v, %v; left from others: %v", w, last[w], on, set, held)
 			}
 		}
 		for id := range store.TenantID(3) {
-			if err := verify(r, id); err != nil {
+			if err := errors.Join(verify(r, id), indexed(r, id)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		t.Error(err)
+	return last, errors.Join(append(faults, err)...)
+}
+
+// indexed checks that the records of assignments and their index by role have the same.
+func indexed(r store.Reader, tenant store.TenantID) error {
+	byRole := map[store.AssignmentKey]bool{}
+	for _, role := range crashRoles {
+		for a, err := range r.AssignmentsByRole(tenant, role, store.AssignmentKey{}) {
+			if err != nil {
+				return err
+			}
+			byRole[a.AssignmentKey] = true
+		}
 	}
-	return last
+	for a, err := range r.Assignments(tenant, store.AssignmentKey{}) {
+		if err != nil {
+			return err
+		}
+		if !byRole[a.AssignmentKey] {
+			return fmt.Errorf("%+v is not in the index", a.AssignmentKey)
+		}
+		delete(byRole, a.AssignmentKey)
+	}
+	if len(byRole) > 0 {
+		return fmt.Errorf("the index has what is not there: %v", byRole)
+	}
+	return nil
 }

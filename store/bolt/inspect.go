@@ -151,10 +151,7 @@ func checkFreelist(f io.ReaderAt, m meta) error {
 	if _, err := f.ReadAt(header, at); err != nil {
 		return err
 	}
-	count, start := uint64(native.Uint16(header[10:])), int64(pageHeaderSize)
-	if count == 0xFFFF {
-		count, start = native.Uint64(header[pageHeaderSize:]), pageHeaderSize+8
-	}
+	count, start := freelistLength(header)
 	pages := uint64(native.Uint32(header[12:])) + 1
 	if native.Uint64(header) != m.freelist || native.Uint16(header[8:]) != flagFreelist || count > m.high ||
 		m.freelist+pages > m.high || uint64(start)+8*count > pages*uint64(m.pageSize) {
@@ -173,6 +170,14 @@ func checkFreelist(f io.ReaderAt, m meta) error {
 		last = id
 	}
 	return nil
+}
+
+// freelistLength returns how many ids a list of free pages has, and where in its page they start.
+func freelistLength(header []byte) (count uint64, start int64) {
+	if count = uint64(native.Uint16(header[10:])); count < 0xFFFF {
+		return count, pageHeaderSize
+	}
+	return native.Uint64(header[pageHeaderSize:]), pageHeaderSize + 8
 }
 
 // lock takes the lock that bbolt takes, but does not wait for it.

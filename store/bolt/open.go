@@ -45,12 +45,16 @@ func Open(path string, options Options) (*Store, error) {
 	if options.reserve == 0 {
 		options.reserve = reserve
 	}
+	if options.retryAfter == 0 {
+		options.retryAfter = retryAfter
+	}
 	if options.upgradeStep == 0 {
 		options.upgradeStep = upgradeStep
 	}
 	s := &Store{
 		path:    path,
 		options: options,
+		metrics: newMetrics(),
 		queue:   make(chan *request, maxWaiting),
 		done:    make(chan struct{}),
 		closed:  make(chan struct{}),
@@ -60,15 +64,21 @@ func Open(path string, options Options) (*Store, error) {
 			return nil, openError(path, err)
 		}
 	}
-	if err := s.open(); err != nil {
+	f, newest, err := s.open()
+	if err != nil {
 		return nil, openError(path, err)
+	}
+	s.file = f
+	s.newest.Store(newest)
+	if err := settle(f.os, filepath.Dir(path)); err != nil {
+		s.setFailure(writeFailure(err)) // what is there can be read meanwhile
 	}
 	go s.run()
 	return s, nil
 }
 
-// open opens the file and publishes its revision.
-func (s *Store) open() error {
+// open opens the file and returns its newest state.
+func (s *Store) open() (*file, *state, error) {
 	reserve := s.options.reserve
 	f, err := s.openFile(reserve)
 	for errors.Is(err, syscall.ENOMEM) && reserve > 0 { // address space is limited, by ulimit -v or the like
@@ -76,7 +86,7 @@ func (s *Store) open() error {
 		f, err = s.openFile(reserve)
 	}
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	epoch, newest, err := identify(f)
 	if old := err; old == errFormat1 || old == errFormat2 {
@@ -93,14 +103,12 @@ func (s *Store) open() error {
 		err = fmt.Errorf("%w: another file is in its place; restart Usher to use that one", store.ErrUnavailable)
 	}
 	if err != nil {
-		return errors.Join(err, f.close())
+		return nil, nil, errors.Join(err, f.close())
 	}
-	s.file = f
 	if s.epoch == "" { // it is read without a lock when the file is reopened
 		s.epoch = epoch
 	}
-	s.newest.Store(newest)
-	return nil
+	return f, newest, nil
 }
 
 // openFile has bbolt open the file, after a look at whether it is whole.
@@ -192,10 +200,11 @@ func identify(f *file) (epoch string, newest *state, err error) {
 
 // create makes a new store. It gets its name when it is whole, so that a file that was
 // emptied is not taken for a new one. If another process is faster, its file stays. The
-// pages have the size that the operating system's have if pageSize is 0.
+// pages have the size that the operating system's have if pageSize is 0. The name need not
+// survive a loss of power yet: Open sees to that, also after a process that was killed here.
 func create(path string, pageSize int) error {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDirectory(dir); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // has mode 0600
@@ -217,7 +226,22 @@ func create(path string, pageSize int) error {
 	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDirectory(dir)
+	return nil
+}
+
+// makeDirectory makes a directory and those above it, as far as they are missing. Their names
+// survive a loss of power.
+func makeDirectory(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := makeDirectory(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDirectory(filepath.Dir(dir))
 }
 
 // fill writes what a new store has.

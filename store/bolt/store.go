@@ -37,6 +37,7 @@ type Options struct {
 	// For tests.
 	openFile    func(name string, flag int, mode os.FileMode) (*os.File, error) // nil: os.OpenFile
 	reserve     int                                                             // 0: the constant
+	retryAfter  time.Duration                                                   // 0: the constant
 	upgradeStep int                                                             // 0: the constant
 }
 
@@ -49,6 +50,10 @@ type Store struct {
 
 	opened sync.RWMutex // held to read by Views, to write while the file is reopened
 	file   *file        // nil: it could not be reopened, or is closed
+
+	metrics       *metrics
+	failure       atomic.Pointer[error] // why no writes are taken; nil: they are
+	failedCommits atomic.Uint64         // how many commits have failed
 
 	queue  chan *request
 	done   chan struct{} // closed when the writer has ended
@@ -79,6 +84,8 @@ func (s *Store) View(ctx context.Context, read func(store.Reader) error) error {
 	if s.file == nil {
 		return fmt.Errorf("%w: the file %s is not open", store.ErrUnavailable, s.path)
 	}
+	s.metrics.reading.Add(1)
+	defer s.metrics.reading.Add(-1)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	least := s.newest.Load()
 	tx, err := s.file.begin(false)

@@ -18,7 +18,7 @@ const (
 	maxWaiting = 1024
 	// maxGroup is how many writes share a commit.
 	maxGroup = 256
-	// retryAfter is the pause between tries to reopen a file after a failed write.
+	// retryAfter is the pause between tries whether writes can be taken again.
 	retryAfter = time.Second
 )
 
@@ -39,6 +39,9 @@ type answer struct {
 // ctx is done, but not once its plan may run: a plan is never run behind the back of a
 // caller that has gone on.
 func (s *Store) Commit(ctx context.Context, w store.Write) (store.Committed, error) {
+	if err := s.WriteFailure(); err != nil {
+		return store.Committed{}, err
+	}
 	req := &request{ctx: ctx, write: w, answer: make(chan answer, 1)}
 	select {
 	case <-s.closed:
@@ -74,21 +77,22 @@ func (s *Store) run() {
 	defer close(s.done)
 	// A page that can't be read is an error, not the end of the process.
 	debug.SetPanicOnFault(true)
-	var lost error // why the last commit may or may not have been made
+	lost := s.WriteFailure() // why no writes are taken
 	var retry <-chan time.Time
 	for {
 		switch {
 		case lost == nil:
 			retry = nil
 		case retry == nil:
-			retry = time.After(retryAfter)
+			retry = time.After(s.options.retryAfter)
 		}
 		select {
 		case req := <-s.queue:
 			lost = s.commit(s.group(req), lost)
 		case <-retry:
 			retry = nil
-			lost = s.reopen(lost)
+			lost = s.recover()
+			s.setFailure(lost)
 		case <-s.closed:
 			if len(s.queue) == 0 {
 				return
@@ -114,17 +118,20 @@ func (s *Store) group(first *request) []*request {
 }
 
 // commit makes the writes of a group with one transaction, tells the observer,
-// publishes the revision and answers, in this order. It returns why the transaction
-// may or may not have been made, if so.
+// publishes the revision and answers, in this order. It returns why no more writes are
+// taken, if so.
 func (s *Store) commit(group []*request, lost error) error {
 	answers := make([]answer, len(group))
 	if lost == nil {
-		lost = s.transact(group, answers)
+		if err := s.transact(group, answers); err != nil {
+			lost = writeFailure(err)
+			s.setFailure(lost)
+			s.failedCommits.Add(1)
+		}
 	}
 	for i, req := range group {
 		if lost != nil {
-			answers[i] = answer{err: fmt.Errorf("%w: a write has failed (%w), and none is taken until the file has been reopened; check the disk, then try again",
-				store.ErrUnavailable, lost)}
+			answers[i] = answer{err: lost}
 		}
 		req.answer <- answers[i]
 	}
@@ -132,6 +139,7 @@ func (s *Store) commit(group []*request, lost error) error {
 }
 
 func (s *Store) transact(group []*request, answers []answer) error {
+	begun := time.Now()
 	tx, err := s.file.begin(true)
 	if err != nil {
 		return err
@@ -147,7 +155,7 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		return err
 	}
 	var touched []store.Touched
-	written := false
+	written := 0
 	for i, req := range group {
 		stage, committed, err := s.plan(r, req)
 		answers[i] = answer{committed, err}
@@ -157,11 +165,11 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		if err := stage.flush(); err != nil {
 			return err
 		}
-		written = true
+		written++
 		r.revision = committed.Revision
 		touched = append(touched, stage.touched...)
 	}
-	if !written {
+	if written == 0 {
 		return nil
 	}
 	if err := finish(r); err != nil {
@@ -170,6 +178,8 @@ func (s *Store) transact(group []*request, answers []answer) error {
 		}
 		return err
 	}
+	stats := tx.Stats()
+	s.metrics.committed(time.Since(begun), stats.GetWriteTime(), written)
 	if s.options.Observer != nil && len(touched) > 0 {
 		s.options.Observer.Committed(touched)
 	}
@@ -244,22 +254,4 @@ func finish(r *reader) (err error) {
 		return err
 	}
 	return r.tx.Commit()
-}
-
-// reopen closes the file and opens it again, because after a failed write bbolt's
-// memory need not be what the file is. What is then in the file is what counts.
-func (s *Store) reopen(lost error) error {
-	s.opened.Lock()
-	defer s.opened.Unlock()
-	if s.file != nil {
-		_ = s.file.close() // it may be broken; what matters is whether it opens again
-		s.file = nil
-	}
-	if s.options.Observer != nil {
-		s.options.Observer.Lost() // before the revision is published
-	}
-	if err := s.open(); err != nil {
-		return fmt.Errorf("%w; the file can't be reopened: %w", lost, err)
-	}
-	return nil
 }

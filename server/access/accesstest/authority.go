@@ -1,4 +1,5 @@
-package access_test
+// Package accesstest makes certificates for tests.
+package accesstest
 
 import (
 	"crypto/ecdsa"
@@ -11,21 +12,21 @@ import (
 	"math/big"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 )
 
-// authority signs certificates for tests.
-type authority struct {
-	certificate *x509.Certificate
+// Authority signs certificates. It lives for a day.
+type Authority struct {
+	// Certificate is what the authority is known by.
+	Certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T, name string) *authority {
+// NewAuthority makes an authority of that name.
+func NewAuthority(t testing.TB, name string) *Authority {
 	t.Helper()
-	a := &authority{key: newKey(t)}
+	a := &Authority{key: newKey(t)}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
@@ -33,7 +34,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
 	if err == nil {
-		a.certificate, err = x509.ParseCertificate(der)
+		a.Certificate, err = x509.ParseCertificate(der)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +42,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -50,18 +51,21 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func (a *authority) pool() *x509.CertPool {
+// Pool is the authority alone, as what a client or a server trusts.
+func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
-	pool.AddCert(a.certificate)
+	pool.AddCert(a.Certificate)
 	return pool
 }
 
-func (a *authority) pem() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
+// PEM is the certificate of the authority.
+func (a *Authority) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate.Raw})
 }
 
-// issue signs a certificate for 127.0.0.1 that lives for so long, and returns it and its key as PEM.
-func (a *authority) issue(t *testing.T, name, uri string, life time.Duration) (certificate, key []byte) {
+// Issue signs a certificate for 127.0.0.1, the DNS name and, if it is not empty, the URI. It began two hours ago,
+// and lives on for life, which may be negative. It returns the certificate and its key as PEM.
+func (a *Authority) Issue(t testing.TB, name, uri string, life time.Duration) (certificate, key []byte) {
 	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
@@ -77,7 +81,7 @@ func (a *authority) issue(t *testing.T, name, uri string, life time.Duration) (c
 		template.URIs = []*url.URL{parsed}
 	}
 	own := newKey(t)
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, own.Public(), a.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.Certificate, own.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,32 +92,12 @@ func (a *authority) issue(t *testing.T, name, uri string, life time.Duration) (c
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
-// client is what a client shows that has a certificate of this authority.
-func (a *authority) client(t *testing.T, uri string) []tls.Certificate {
+// Client is what a client shows that has a certificate of this authority.
+func (a *Authority) Client(t testing.TB, uri string) []tls.Certificate {
 	t.Helper()
-	pair, err := tls.X509KeyPair(a.issue(t, "client.example", uri, time.Hour))
+	pair, err := tls.X509KeyPair(a.Issue(t, "client.example", uri, time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return []tls.Certificate{pair}
-}
-
-// files are the three files of a server, in a directory of the test.
-type files struct{ cert, key, clientCA string }
-
-func writeFiles(t *testing.T, cert, key, clientCA []byte) files {
-	t.Helper()
-	dir := t.TempDir()
-	f := files{cert: filepath.Join(dir, "tls.crt"), key: filepath.Join(dir, "tls.key"), clientCA: filepath.Join(dir, "ca.crt")}
-	write(t, f.cert, cert)
-	write(t, f.key, key)
-	write(t, f.clientCA, clientCA)
-	return f
-}
-
-func write(t *testing.T, path string, content []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
