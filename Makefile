@@ -13,6 +13,8 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 BUF := go tool -modfile=tools/buf.mod buf
 STATICCHECK := go tool -modfile=tools/lint.mod staticcheck
+ERRCHECK := go tool -modfile=tools/lint.mod errcheck
+GOSEC := go tool -modfile=tools/gosec.mod gosec
 BENCHSTAT := go tool -modfile=tools/bench.mod benchstat
 
 # buf/validate/validate.proto is not copied into the repository: its Go module carries it.
@@ -24,6 +26,9 @@ RELEASE := proto/release.binpb
 LIST_EXAMPLE := docs/examples/list_filter
 # Likewise, so that it does not need the types of Kubernetes.
 DEPLOY_CHECK := deploy/check
+
+# What is shipped, without what is only for tests and for measuring. errcheck has what gosec calls G104.
+SHIPPED = $$(go list -f '{{.Dir}}' ./cmd/... ./server/... ./store/... | grep -v /storetest)
 
 FUZZTIME ?= 1m
 ROUNDS ?= 1000
@@ -70,6 +75,10 @@ lint: $(VALIDATE) ## Check formatting, go.mod, Go code, protos and API compatibi
 	@go vet ./...
 	@echo "== staticcheck"
 	@$(STATICCHECK) $$(go list ./... | grep -v /gen/)
+	@echo "== errcheck"
+	@$(ERRCHECK) -ignoretests -exclude tools/errcheck.txt $(SHIPPED)
+	@echo "== gosec"
+	@$(GOSEC) -quiet -exclude-dir=storetest -exclude=G104 -nosec-require-rules -nosec-require-justification $(SHIPPED)
 	@for module in $(LIST_EXAMPLE) $(DEPLOY_CHECK); do \
 		echo "== the module $$module"; cd $(CURDIR)/$$module; \
 		go mod tidy -diff || { echo "go.mod is not tidy: run go mod tidy in $$module" >&2; exit 1; }; \

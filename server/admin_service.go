@@ -49,7 +49,7 @@ func (a adminService) Revoke(ctx context.Context, r *usherv1.RevokeRequest) (*us
 		Outcome:        outcomeOf(w.Changed),
 		Revision:       w.Revision.String(),
 		Remaining:      remaining[:min(len(remaining), maxRemaining)],
-		RemainingCount: int32(len(remaining)),
+		RemainingCount: int32(len(remaining)), // #nosec G115 -- as many as a subject holds
 		Warnings:       w.warnings,
 	}, nil
 }

@@ -37,7 +37,7 @@ func (s *Server) momentOf(r store.Reader, tenant store.TenantID, asOf *usherv1.A
 			return m, span.notKept("as_of: there is no state of that revision")
 		}
 		if last >= firstTimed {
-			m.time = time.Unix(0, int64(last)).UTC()
+			m.time = time.Unix(0, int64(last)).UTC() // #nosec G115 -- a revision is a time, below 2^63
 		}
 	} else {
 		m.time = asOf.GetTime().AsTime()

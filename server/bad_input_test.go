@@ -60,6 +60,7 @@ type badRPC struct {
 	name     string // /service/method
 	request  protoreflect.MessageType
 	response protoreflect.MessageType
+	stream   grpc.StreamDesc
 }
 
 // badRPCs are all calls of the API by the name of their request.
@@ -84,6 +85,7 @@ func badRPCs(t testing.TB) map[protoreflect.FullName]badRPC {
 					name:     fmt.Sprintf("/%s/%s", service.FullName(), method.Name()),
 					request:  messageType(method.Input()),
 					response: messageType(method.Output()),
+					stream:   grpc.StreamDesc{ServerStreams: method.IsStreamingServer(), ClientStreams: method.IsStreamingClient()},
 				}
 			}
 		}
@@ -152,14 +154,14 @@ func (c badCall) compare(t *testing.T, err error) {
 // The tenant of these tests is "acme", of the catalog goto_contact_center, with
 // user:root as its administrator; "other" is another one, "dealer" has a primary
 // administrator, and "gone" is there to be deleted.
-func badHarness(t *testing.T) *harness {
+func badHarness(t testing.TB) *harness {
 	t.Helper()
 	h := newHarness(t)
 	h.fillForBadInput(t)
 	return h
 }
 
-func (h *harness) fillForBadInput(t *testing.T) {
+func (h *harness) fillForBadInput(t testing.TB) {
 	t.Helper()
 	for name, catalog := range map[string]string{"dealer": "expertconnect", "gone": "liveagent"} {
 		if _, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{

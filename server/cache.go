@@ -145,7 +145,7 @@ func newGuarded[K comparable, V any](bytes uint64, size func(K, V) int) *guarded
 	g := &guarded[K, V]{seed: maphash.MakeSeed()}
 	g.entries = otter.Must(&otter.Options[K, entry[V]]{
 		MaximumWeight: max(bytes, 1),
-		Weigher:       func(k K, e entry[V]) uint32 { return uint32(entryOverhead + size(k, e.value)) },
+		Weigher:       func(k K, e entry[V]) uint32 { return uint32(entryOverhead + size(k, e.value)) }, // #nosec G115 -- the size of one entry
 		StatsRecorder: &g.evictions,
 	})
 	return g

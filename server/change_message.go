@@ -77,7 +77,7 @@ func changeMessage(c store.ChangeRecord) *usherv1.ChangeRecord {
 	case store.ImportTenant:
 		m.Catalog, m.CatalogVersion = change.Catalog.Name, change.Catalog.Version
 		m.Imported = &usherv1.Imported{
-			Sha256: hex.EncodeToString(change.FileDigest[:]), Assignments: int64(change.Assignments), Toggles: int64(change.Toggles),
+			Sha256: hex.EncodeToString(change.FileDigest[:]), Assignments: int64(change.Assignments), Toggles: int64(change.Toggles), // #nosec G115 -- counts of assignments
 		}
 	case store.UpdateTenant:
 		m.Catalog, m.CatalogVersion = change.Catalog.Name, change.Catalog.Version

@@ -113,7 +113,7 @@ func (l *DecisionLog) open() (io.WriteCloser, error) {
 	if l.file == "-" {
 		return standardOutput{os.Stdout}, nil
 	}
-	f, err := os.OpenFile(l.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	f, err := os.OpenFile(l.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) // #nosec G302 -- the group reads the log
 	if err != nil {
 		return nil, fmt.Errorf("can't open the decision log: %w; name a file in a directory that Usher may write to", err)
 	}
@@ -151,7 +151,7 @@ func (l *DecisionLog) Close(ctx context.Context) error {
 }
 
 // chooses is whether a decision, or an item, is in the sample.
-func (l *DecisionLog) chooses() bool { return l.sample == 1 || rand.Float64() < l.sample }
+func (l *DecisionLog) chooses() bool { return l.sample == 1 || rand.Float64() < l.sample } // #nosec G404 -- a sample is no secret
 
 // leavesOut is whether no decision with that effect is written.
 func (l *DecisionLog) leavesOut(allow bool) bool { return l.denialsOnly && allow }
@@ -231,13 +231,13 @@ func (w *decisionWriter) flush() {
 	lines := w.buffered.Bytes()
 	if w.torn {
 		if _, err := w.to.Write([]byte("\n")); err != nil {
-			w.log.dropped.Add(uint64(bytes.Count(lines, []byte("\n"))))
+			w.log.dropped.Add(uint64(bytes.Count(lines, []byte("\n")))) // #nosec G115 -- a count
 			return
 		}
 		w.torn = false
 	}
 	n, err := w.to.Write(lines)
-	w.log.written.Add(uint64(bytes.Count(lines[:n], []byte("\n"))))
+	w.log.written.Add(uint64(bytes.Count(lines[:n], []byte("\n")))) // #nosec G115 -- a count
 	if lost := bytes.Count(lines[n:], []byte("\n")); lost > 0 {
 		w.log.dropped.Add(uint64(lost))
 	}

@@ -160,7 +160,7 @@ const maxOutcomeScopes = 20
 func ruleOutcomeMessage(o policy.RuleOutcome) *usherv1.RuleOutcome {
 	m := &usherv1.RuleOutcome{
 		Role: o.Role, Holder: o.Holder,
-		Scopes: o.Scopes[:min(len(o.Scopes), maxOutcomeScopes)], ScopeCount: int32(len(o.Scopes)),
+		Scopes: o.Scopes[:min(len(o.Scopes), maxOutcomeScopes)], ScopeCount: int32(len(o.Scopes)), // #nosec G115 -- as many as a request has
 		Effect: usherv1.RuleEffect_RULE_EFFECT_ALLOW,
 		Reach:  o.Reach, WidenedReach: o.Widened, Condition: o.Condition, Toggle: o.Toggle,
 		Result: usherv1.RuleResult(o.Result), Attribute: o.Attribute,

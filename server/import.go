@@ -225,7 +225,7 @@ func (i *importing) take(lines []byte) error {
 	if !i.start.GetValidateOnly() {
 		i.piece = append(i.piece, lines...)
 	}
-	if uint64(i.check.bytes) < i.kept.Bytes+importPiece {
+	if uint64(i.check.bytes) < i.kept.Bytes+importPiece { // #nosec G115 -- counts of what one file has
 		return nil
 	}
 	if err := i.keep(); err != nil {
@@ -244,7 +244,7 @@ func (i *importing) keep() error {
 		i.kept.Pieces++
 		i.piece = i.piece[:0]
 	}
-	i.kept.Bytes = uint64(i.check.bytes)
+	i.kept.Bytes = uint64(i.check.bytes) // #nosec G115 -- counts of what one file has
 	return nil
 }
 
@@ -262,7 +262,7 @@ func (i *importing) progress() error {
 }
 
 func (i *importing) answer(result *usherv1.ImportResult) error {
-	message := &usherv1.ImportResponse{BytesTaken: int64(i.kept.Bytes), LinesTaken: i.check.lines, Result: result}
+	message := &usherv1.ImportResponse{BytesTaken: int64(i.kept.Bytes), LinesTaken: i.check.lines, Result: result} // #nosec G115 -- counts of what one file has
 	return send[usherv1.ImportResponse](i.server, i.stream, message)
 }
 
@@ -300,7 +300,7 @@ func (i *importing) end() error {
 func (i *importing) finish() (*store.ImportDone, error) {
 	r := &i.check.result
 	finish := store.FinishImport{ID: i.kept.ID, FileDigest: i.check.digest, Replace: i.start.GetReplace(), Done: store.ImportDone{
-		Tenants: uint64(r.GetTenants()), Assignments: uint64(r.GetAssignments()), Toggles: uint64(r.GetToggles()),
+		Tenants: uint64(r.GetTenants()), Assignments: uint64(r.GetAssignments()), Toggles: uint64(r.GetToggles()), // #nosec G115 -- counts of what one file has
 	}}
 	_, err := i.server.store.Commit(i.ctx, store.Write{
 		By: asOperator(i.ctx), Justification: i.start.GetJustification(),
@@ -340,7 +340,7 @@ func (i *importing) finish() (*store.ImportDone, error) {
 
 func doneMessage(done *store.ImportDone, outcome usherv1.Outcome) *usherv1.ImportResult {
 	return &usherv1.ImportResult{
-		Outcome: outcome, Tenants: int32(done.Tenants), Replaced: int32(done.Replaced), Catalogs: int32(done.Catalogs),
-		Assignments: int64(done.Assignments), Toggles: int64(done.Toggles), Revision: done.Revision.String(),
+		Outcome: outcome, Tenants: int32(done.Tenants), Replaced: int32(done.Replaced), Catalogs: int32(done.Catalogs), // #nosec G115 -- counts of what one file has
+		Assignments: int64(done.Assignments), Toggles: int64(done.Toggles), Revision: done.Revision.String(), // #nosec G115 -- counts of what one file has
 	}
 }

@@ -213,7 +213,7 @@ type subjectEffect struct {
 const maxReaches = 2_000
 
 func (e subjectEffect) message() *usherv1.SubjectEffect {
-	m := &usherv1.SubjectEffect{Subject: e.subject, MoreCount: int32(max(0, len(e.effects)-maxReaches))}
+	m := &usherv1.SubjectEffect{Subject: e.subject, MoreCount: int32(max(0, len(e.effects)-maxReaches))} // #nosec G115 -- as many as one subject has effects
 	for _, effect := range e.effects[:min(len(e.effects), maxReaches)] {
 		if effect.Gained {
 			m.Gained = append(m.Gained, reachMessage(effect))

@@ -30,7 +30,7 @@ func (p *planning) roles(locale string) (roles []*usherv1.RoleInfo) {
 			IsExclusive: slices.Contains(message.GetAdministration().GetExclusiveRoles(), role.GetName()),
 		}
 		everywhere, scopes, refusal := p.tenant.table.MayGrant(p.actor, role.GetName())
-		info.MayGrant, info.MayGrantIn, info.MayGrantInCount = everywhere, scopes[:min(len(scopes), maxGrantScopes)], int32(len(scopes))
+		info.MayGrant, info.MayGrantIn, info.MayGrantInCount = everywhere, scopes[:min(len(scopes), maxGrantScopes)], int32(len(scopes)) // #nosec G115 -- as many scopes as an actor holds
 		if refusal != nil {
 			info.Refusal, info.RefusalText, info.Remedy = string(refusal.Code), refusal.Text, remedyMessage(refusal)
 		}

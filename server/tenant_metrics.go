@@ -34,9 +34,9 @@ type tenantDecisions struct {
 // add counts decisions with that reason.
 func (d *tenantDecisions) add(code policy.Code, count int) {
 	if code == policy.Granted {
-		d.allow.Add(uint64(count))
+		d.allow.Add(uint64(count)) // #nosec G115 -- a count
 	} else {
-		d.deny.Add(uint64(count))
+		d.deny.Add(uint64(count)) // #nosec G115 -- a count
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // heads gets all heads.
-func (h *harness) heads(t *testing.T) (all []*usherv1.Head) {
+func (h *harness) heads(t testing.TB) (all []*usherv1.Head) {
 	t.Helper()
 	for r := (&usherv1.ListHeadsRequest{PageSize: 2}); ; {
 		page, err := h.operator.ListHeads(t.Context(), r)

@@ -65,9 +65,9 @@ func changeText(record *usherv1.ChangeRecord) string {
 		}
 		return fmt.Sprintf("made %s the primary administrator", who)
 	case usherv1.ChangeKind_CHANGE_KIND_SUBJECT_ERASED:
-		return fmt.Sprintf("erased a person from %s", count(int(record.GetRecordCount()), "record"))
+		return fmt.Sprintf("erased a person from %s", count(int(record.GetRecordCount()), "record")) // #nosec G115 -- a count of records
 	case usherv1.ChangeKind_CHANGE_KIND_RECORD_TRIMMED:
-		return fmt.Sprintf("stopped keeping %s", count(int(record.GetRecordCount()), "old record"))
+		return fmt.Sprintf("stopped keeping %s", count(int(record.GetRecordCount()), "old record")) // #nosec G115 -- a count of records
 	}
 	return strings.ReplaceAll(kindWord(record.GetKind()), "_", " ")
 }

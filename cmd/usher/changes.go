@@ -83,7 +83,7 @@ func (c *changes) addFlags(cmd *cobra.Command) {
 
 // changeKinds returns the words for the kinds of changes, in the order of the API.
 func changeKinds() (words []string) {
-	for number := range int32(len(usherv1.ChangeKind_name)) {
+	for number := range int32(len(usherv1.ChangeKind_name)) { // #nosec G115 -- an enum has few values
 		if number > 0 {
 			words = append(words, kindWord(usherv1.ChangeKind(number)))
 		}

@@ -39,7 +39,7 @@ whole. The subject must hold nothing any more: 'usher remove' comes first.`,
 				return usherv1.NewOperatorServiceClient(conn).EraseSubject(ctx, req)
 			}, func(w io.Writer, resp *usherv1.EraseSubjectResponse) {
 				fmt.Fprintf(w, "%s  %s is erased from %s of change\n",
-					outcome(resp.GetOutcome(), false), req.Subject, count(int(resp.GetRecordCount()), "record"))
+					outcome(resp.GetOutcome(), false), req.Subject, count(int(resp.GetRecordCount()), "record")) // #nosec G115 -- a count of records
 			})
 		},
 	}

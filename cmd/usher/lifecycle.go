@@ -25,7 +25,7 @@ func (s *settings) serve(ctx context.Context, known identities, out io.Writer, l
 	defer running.http.Close()
 	limitMemory(logger)
 	server.KeepHeapFloor()
-	cache := server.NewCache(uint64(s.cacheSize))
+	cache := server.NewCache(uint64(s.cacheSize)) // #nosec G115 -- a size is not negative
 	st, err := s.openStore(cache)
 	if err != nil {
 		return err

@@ -131,7 +131,7 @@ func (s *settings) file() string { return filepath.Join(s.dataDir, "usher.db") }
 func (s *settings) limits() server.Limits {
 	return server.Limits{
 		Connections:    int(s.connections),
-		Streams:        uint32(s.streams),
+		Streams:        uint32(s.streams), // #nosec G115 -- at least 1
 		Checks:         int(s.checks),
 		Administration: int(s.administration),
 		ConnectionAge:  time.Duration(s.connectionAge),

@@ -60,7 +60,11 @@ func readKeys(path string, content []byte) (keys []key, err error) {
 	case err != nil:
 		return nil, usagef("%s: %w", path, err)
 	}
-	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+	switch err := decoder.Decode(&second); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		return nil, usagef("%s: %w", path, err)
+	default:
 		return nil, usagef("%s:%d: there is a second document: settings are one", path, second.Line)
 	}
 	mapping := document.Content[0]

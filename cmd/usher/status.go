@@ -43,7 +43,7 @@ func (c *client) explain(err error) error {
 	if reason == "UNAUTHENTICATED" {
 		text = append(text, "  remedy: show who you are, with --token-file FILE, or with --cert-file, --key-file and --ca-file; over the unix socket your user or group may do")
 	}
-	text = append(text, strings.TrimRight(fmt.Sprintf("  code: %s %s", code.Code(st.Code()), reason), " "))
+	text = append(text, strings.TrimRight(fmt.Sprintf("  code: %s %s", code.Code(st.Code()), reason), " ")) // #nosec G115 -- a gRPC code is below 17
 	return errors.New(strings.Join(text, "\n"))
 }
 

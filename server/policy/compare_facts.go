@@ -180,7 +180,7 @@ func (u unknown) settle(f facts) []facts {
 	for _, v := range u.candidates(f) {
 		var truths strings.Builder
 		for _, n := range u.leaves {
-			truths.WriteByte('1' + byte(n.eval(v.resource())))
+			truths.WriteByte('1' + byte(n.eval(v.resource()))) // #nosec G115 -- -1, 0 or 1
 		}
 		if !seen[truths.String()] {
 			seen[truths.String()] = true

@@ -115,7 +115,7 @@ func (s *shape) setKey() {
 	key.WriteString(strconv.FormatBool(isOfType(s.holders[before].name, groupType)))
 	for _, slot := range s.slots {
 		key.WriteByte(' ')
-		key.WriteByte('0' + byte(slot.side))
+		key.WriteByte('0' + byte(slot.side)) // #nosec G115 -- one of a few
 		key.WriteString(slot.role.name)
 		if slot.scopes[0] == "" {
 			key.WriteByte('+')

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"pgregory.net/rapid"
 
@@ -312,4 +314,85 @@ func FuzzCondition(f *testing.F) {
 			t.Fatalf("%s with %s: got %d, cel-go says %d", condition, attributes, got, want)
 		}
 	})
+}
+
+// FuzzAttributes evaluates conditions on attributes as they come from the wire, with values of any
+// type or none at all, and compares with cel-go.
+func FuzzAttributes(f *testing.F) {
+	conditions := []string{
+		`resource.bool`,
+		`resource.string == "open" || resource.string in ["a", ""]`,
+		`resource.int >= 3`,
+		`resource.int == 9007199254740992 || resource.int < -1`,
+		`resource.double < 1.5`,
+		`resource.double in [1.5, -0.0]`,
+		`"a" in resource.string_list`,
+		`has(resource.bool) || has(resource.string) && has(resource.int)`,
+		`!has(resource.double) && !has(resource.string_list)`,
+		`resource.bool && resource.string == "open" || !(resource.int > 0) && "" in resource.string_list`,
+	}
+	text, number := structpb.NewStringValue, structpb.NewNumberValue
+	list := func(values ...*structpb.Value) *structpb.Value {
+		return structpb.NewListValue(&structpb.ListValue{Values: values})
+	}
+	for i, fields := range []map[string]*structpb.Value{
+		{"bool": structpb.NewBoolValue(true), "string": text("open"), "int": number(3), "double": number(-0.5), "string_list": list(text("a"), text(""))},
+		{"bool": text("true"), "string": structpb.NewNullValue(), "int": number(0.5), "double": number(math.Inf(1)), "string_list": list(text("a"), number(1))},
+		{"bool": {}, "string": list(), "int": number(1 << 53), "double": number(math.NaN()), "string_list": list(&structpb.Value{})},
+		{"bool": structpb.NewStructValue(&structpb.Struct{}), "int": number(-1 << 54), "double": number(math.Copysign(0, -1)), "string_list": list()},
+		{"": number(1), "other": text("x"), "id": text("8"), "double": number(1e308)},
+	} {
+		raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(&structpb.Struct{Fields: fields})
+		if err != nil {
+			f.Fatal(err)
+		}
+		for j := range conditions {
+			f.Add(uint8(j), raw)
+		}
+		f.Add(uint8(i), slices.Concat(raw, raw))
+	}
+	f.Fuzz(func(t *testing.T, which uint8, raw []byte) {
+		var attributes structpb.Struct
+		if proto.Unmarshal(raw, &attributes) != nil {
+			return
+		}
+		values := map[string]any{}
+		for name, value := range attributes.GetFields() {
+			values[name] = native(value)
+		}
+		condition := conditions[int(which)%len(conditions)]
+		got, missing, err := policy.EvalCondition(condition, "7", attributes.GetFields())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := oracle(condition, "7", values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Fatalf("%s with %v: got %d, cel-go says %d", condition, values, got, want)
+		}
+		if got == policy.Undecided && missing == "" {
+			t.Fatalf("%s with %v: undecided, but nothing is missing", condition, values)
+		}
+	})
+}
+
+// native is a value as Go has it. A number that JSON does not have stays one.
+func native(v *structpb.Value) any {
+	switch k := v.GetKind().(type) {
+	case *structpb.Value_BoolValue:
+		return k.BoolValue
+	case *structpb.Value_StringValue:
+		return k.StringValue
+	case *structpb.Value_NumberValue:
+		return k.NumberValue
+	case *structpb.Value_ListValue:
+		elements := []any{}
+		for _, e := range k.ListValue.GetValues() {
+			elements = append(elements, native(e))
+		}
+		return elements
+	}
+	return nil
 }

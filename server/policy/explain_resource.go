@@ -121,7 +121,7 @@ func (s *search) choices(at state) (choices []choice) {
 func (u unknown) truths(r *Resource) string {
 	var truths strings.Builder
 	for _, n := range u.leaves {
-		truths.WriteByte('1' + byte(n.eval(r)))
+		truths.WriteByte('1' + byte(n.eval(r))) // #nosec G115 -- -1, 0 or 1
 	}
 	return truths.String()
 }

@@ -30,7 +30,7 @@ func commitTime(c *storev1.Change) int64 {
 	if c.GetTime() != 0 {
 		return c.GetTime()
 	}
-	return int64(c.GetRevision())
+	return int64(c.GetRevision()) // #nosec G115 -- a revision is a time, below 2^63
 }
 
 // subjectOf returns the subject of a record, unverified, or "".

@@ -85,9 +85,9 @@ func decodeInterval(value []byte) (i store.Interval, err error) {
 			var v uint64
 			v, n = protowire.ConsumeVarint(value)
 			if number == 1 {
-				i.Start = fromInstant(int64(v))
+				i.Start = fromInstant(int64(v)) // #nosec G115 -- the reverse of how it was written
 			} else {
-				i.End = fromInstant(int64(v))
+				i.End = fromInstant(int64(v)) // #nosec G115 -- the reverse of how it was written
 			}
 		}
 		if n < 0 {

@@ -81,7 +81,7 @@ func hasRoom(dir string) error {
 	if err := unix.Statfs(dir, &stat); err != nil {
 		return fmt.Errorf("asking for the room on the disk of %s: %w", dir, err)
 	}
-	if free := stat.Bavail * uint64(stat.Bsize); stat.Blocks > 0 && free < roomAgain { // some tell nothing
+	if free := stat.Bavail * uint64(stat.Bsize); stat.Blocks > 0 && free < roomAgain { // #nosec G115 -- a size; some tell nothing of their room
 		return fmt.Errorf("on the disk of %s %d bytes are free: %w", dir, free, syscall.ENOSPC)
 	}
 	return nil

@@ -21,6 +21,16 @@ func FuzzDecode(f *testing.F) {
 	value, _ = encode(&storev1.ChangeRecord{Chained: change, Personal: []*storev1.Personal{{Field: 1, Salt: []byte("s"), Value: []byte("v")}}})
 	f.Add(changeKey(0, store.Position{Revision: 1}), value)
 	f.Add(catalogKey(store.CatalogRef{Name: "c", Version: 9}), []byte{})
+	value, _ = encode(&storev1.Import{Digest: make([]byte, 32), Bytes: 9, Pieces: 1, Time: 7, Done: &storev1.ImportDone{Revision: 8, Tenants: 1}})
+	f.Add(importKey("an import"), value)
+	value, _ = encode(&storev1.ImportTenant{Tenant: &storev1.Tenant{Id: 3, Catalog: "c", CatalogVersion: 1}, Assignments: 2})
+	f.Add(importTenantKey("an import", "tenant"), value)
+	change, _ = encode(&storev1.Change{Epoch: "e", Revision: 1, Change: &storev1.Change_TenantImport{TenantImport: &storev1.TenantImport{Id: 3, Sha256: make([]byte, 32)}}})
+	value, _ = encode(&storev1.ChangeRecord{Chained: change})
+	f.Add(changeKey(3, store.Position{Revision: 1}), value)
+	value, _ = encode(&storev1.Head{Revision: 1, ChainHash: make([]byte, 32), ChainLength: 2, Trimmed: &storev1.Anchor{Revision: 1, ChainLength: 1}})
+	f.Add(timeKey(1<<60, tenantKey(3)), value)
+	f.Add(encodeNumber(7), encodeNumber(7))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		got, err := decodeInterval(value)
 		var want storev1.Assignment
@@ -40,13 +50,27 @@ func FuzzDecode(f *testing.F) {
 		decodeToggle(value)
 		decodeCatalog(value)
 		decodeHead(value)
-		decodeNumber(value)
+		if n, err := decodeNumber(value); err == nil && !bytes.Equal(encodeNumber(n), value) {
+			t.Errorf("the number %x is read as %d", value, n)
+		}
+		if m, err := parseImport(value); err == nil && len(key) > 0 {
+			if i, err := new(reader).decodeImport(key, value); err != nil || i.Bytes != m.GetBytes() || (i.Done != nil) != (m.GetDone() != nil) {
+				t.Errorf("%v is read as %+v, %v", m, i, err)
+			}
+		}
+		if m, err := parseImportTenant(value); err == nil && m.GetTenant().GetId() == 0 {
+			t.Errorf("a tenant of an import without an id is read: %v", m)
+		}
+		if instant, rest, ok := splitTimeKey(key); ok && !bytes.Equal(timeKey(instant, rest), key) {
+			t.Errorf("%x is read as %d and %x", key, instant, rest)
+		}
 		if at, ok := splitPosition(key); ok && !bytes.HasSuffix(key, appendPosition(nil, at)) {
 			t.Errorf("%q is read as %+v", key, at)
 		}
 		if record, c, err := parseChange(0, key, value); err == nil && c.GetCatalog() == nil {
 			new(reader).decodeChange(0, record, c)
 			objectOf(c, subjectOf(record))
+			decodeTenantImport(store.TenantID(c.GetTenantImport().GetId()), c.GetTenantImport())
 		}
 	})
 }

@@ -143,7 +143,7 @@ func splitPosition(key []byte) (p store.Position, ok bool) {
 
 // timeKey is the key of something in an index by time.
 func timeKey(instant int64, key []byte) []byte {
-	return append(encodeNumber(uint64(instant)), key...)
+	return append(encodeNumber(uint64(instant)), key...) // #nosec G115 -- the reverse of each other
 }
 
 // splitTimeKey is the reverse of timeKey.
@@ -151,7 +151,7 @@ func splitTimeKey(indexed []byte) (instant int64, key []byte, ok bool) {
 	if len(indexed) < 8 {
 		return 0, nil, false
 	}
-	return int64(binary.BigEndian.Uint64(indexed)), indexed[8:], true
+	return int64(binary.BigEndian.Uint64(indexed)), indexed[8:], true // #nosec G115 -- the reverse of each other
 }
 
 // splitTexts cuts what follows the tenant of a key into three parts.

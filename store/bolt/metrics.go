@@ -114,12 +114,12 @@ func (f *file) free() (uint64, error) {
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }()
-	m, err := f.metaOf(uint64(tx.ID()))
+	m, err := f.metaOf(uint64(tx.ID())) // #nosec G115 -- an id is not negative
 	if err != nil {
 		return 0, err
 	}
 	header := make([]byte, pageHeaderSize+8)
-	if _, err := f.os.ReadAt(header, int64(m.freelist)*m.pageSize); err != nil {
+	if _, err := f.os.ReadAt(header, int64(m.freelist)*m.pageSize); err != nil { // #nosec G115 -- below the pages of the file
 		return 0, err
 	}
 	count, _ := freelistLength(header)

@@ -322,7 +322,7 @@ func put(to *bbolt.Bucket, b bucket, key, value []byte) error {
 
 // syncDirectory makes a new name in a directory survive a loss of power.
 func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.Open(dir) // #nosec G304 -- the directory that the settings name
 	if err != nil {
 		return err
 	}

@@ -35,9 +35,9 @@ func newStage(r *reader, w *store.Write, now time.Time) (*stage, error) {
 	s.revision.Number++
 	if n, err := instant(now); err == nil {
 		s.clock = n
-		s.revision.Number = max(s.revision.Number, uint64(n))
+		s.revision.Number = max(s.revision.Number, uint64(n)) // #nosec G115 -- a revision is a time, below 2^63
 	}
-	s.now = int64(s.revision.Number)
+	s.now = int64(s.revision.Number) // #nosec G115 -- a revision is a time, below 2^63
 	if w.Tenant != "" {
 		t, err := r.Tenant(w.Tenant)
 		if err != nil && err != store.ErrNotFound {

@@ -50,6 +50,14 @@ const (
 //   - UNAVAILABLE: it is not known to be done. The same call again is safe.
 //
 // A write that has been answered is on disk, and no later check is decided without it.
+//
+// Where the server tells callers apart, each call is made by a caller of its access file:
+//   - UNAUTHENTICATED `UNAUTHENTICATED`: the credentials of the call are missing or not accepted. That
+//     says nothing of what anybody may do;
+//   - PERMISSION_DENIED `CALLER_NOT_ALLOWED`: the caller may not call this, name an actor, or act as
+//     the operator. The text says what the access file would have to give it.
+//
+// A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
 type AdminServiceClient interface {
 	// Grant lets a subject hold a role, or sets the interval of an assignment that there
 	// is already. To shorten or move the interval of an assignment which has not ended
@@ -283,6 +291,14 @@ type AdminService_WatchChangesClient = grpc.ServerStreamingClient[WatchChangesRe
 //   - UNAVAILABLE: it is not known to be done. The same call again is safe.
 //
 // A write that has been answered is on disk, and no later check is decided without it.
+//
+// Where the server tells callers apart, each call is made by a caller of its access file:
+//   - UNAUTHENTICATED `UNAUTHENTICATED`: the credentials of the call are missing or not accepted. That
+//     says nothing of what anybody may do;
+//   - PERMISSION_DENIED `CALLER_NOT_ALLOWED`: the caller may not call this, name an actor, or act as
+//     the operator. The text says what the access file would have to give it.
+//
+// A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
 type AdminServiceServer interface {
 	// Grant lets a subject hold a role, or sets the interval of an assignment that there
 	// is already. To shorten or move the interval of an assignment which has not ended

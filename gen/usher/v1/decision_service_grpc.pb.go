@@ -33,6 +33,14 @@ const (
 //
 // DecisionService answers what subjects may do. It is for the services that enforce
 // decisions (ticketing, telephony, reporting), and only reads.
+//
+// Where the server tells callers apart, each call is made by a caller of its access file:
+//   - UNAUTHENTICATED `UNAUTHENTICATED`: the credentials of the call are missing or not accepted. That
+//     says nothing of what anybody may do;
+//   - PERMISSION_DENIED `CALLER_NOT_ALLOWED`: the caller may not call this. The text says
+//     what the access file would have to give it.
+//
+// A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
 type DecisionServiceClient interface {
 	// Check answers whether a subject may do an action on a resource in a tenant.
 	//
@@ -142,6 +150,14 @@ func (c *decisionServiceClient) ListSubjects(ctx context.Context, in *ListSubjec
 //
 // DecisionService answers what subjects may do. It is for the services that enforce
 // decisions (ticketing, telephony, reporting), and only reads.
+//
+// Where the server tells callers apart, each call is made by a caller of its access file:
+//   - UNAUTHENTICATED `UNAUTHENTICATED`: the credentials of the call are missing or not accepted. That
+//     says nothing of what anybody may do;
+//   - PERMISSION_DENIED `CALLER_NOT_ALLOWED`: the caller may not call this. The text says
+//     what the access file would have to give it.
+//
+// A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
 type DecisionServiceServer interface {
 	// Check answers whether a subject may do an action on a resource in a tenant.
 	//

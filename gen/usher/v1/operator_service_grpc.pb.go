@@ -41,6 +41,14 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // OperatorService is for those who run the installation: tenants and catalogs.
+//
+// Where the server tells callers apart, each call is made by a caller of its access file:
+//   - UNAUTHENTICATED `UNAUTHENTICATED`: the credentials of the call are missing or not accepted. That
+//     says nothing of what anybody may do;
+//   - PERMISSION_DENIED `CALLER_NOT_ALLOWED`: the caller may not call this, or not for all tenants. The
+//     text says what the access file would have to give it.
+//
+// A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
 type OperatorServiceClient interface {
 	// CreateTenant makes a tenant on a catalog, with its first administrator.
 	//
@@ -315,6 +323,14 @@ func (c *operatorServiceClient) GetServerInfo(ctx context.Context, in *GetServer
 // for forward compatibility.
 //
 // OperatorService is for those who run the installation: tenants and catalogs.
+//
+// Where the server tells callers apart, each call is made by a caller of its access file:
+//   - UNAUTHENTICATED `UNAUTHENTICATED`: the credentials of the call are missing or not accepted. That
+//     says nothing of what anybody may do;
+//   - PERMISSION_DENIED `CALLER_NOT_ALLOWED`: the caller may not call this, or not for all tenants. The
+//     text says what the access file would have to give it.
+//
+// A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
 type OperatorServiceServer interface {
 	// CreateTenant makes a tenant on a catalog, with its first administrator.
 	//
