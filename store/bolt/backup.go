@@ -110,9 +110,9 @@ func (w *withoutFree) Write(b []byte) (int, error) {
 	}
 	b = slices.Clone(b)
 	end := w.at + int64(len(b))
-	first, _ := slices.BinarySearch(w.free, uint64(w.at/w.meta.pageSize))
+	first, _ := slices.BinarySearch(w.free, uint64(w.at/w.meta.pageSize)) // #nosec G115 -- what was written is not negative
 	for _, id := range w.free[first:] {
-		from := int64(id) * w.meta.pageSize
+		from := int64(id) * w.meta.pageSize // #nosec G115 -- a page of the list that was read from the file
 		if from >= end {
 			break
 		}

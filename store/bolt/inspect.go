@@ -100,7 +100,7 @@ func readState(f *os.File) (m meta, free []uint64, err error) {
 	if m, err = newestMeta(f, info.Size()); err != nil {
 		return m, nil, err
 	}
-	if size := int64(m.high) * m.pageSize; info.Size() < size {
+	if size := int64(m.high) * m.pageSize; info.Size() < size { // #nosec G115 -- parseMeta bounds it
 		return m, nil, damaged("it is %d bytes long and should have %d: it was cut off", info.Size(), size)
 	}
 	free, err = readFreelist(f, m)
@@ -160,14 +160,14 @@ func readFreelist(f io.ReaderAt, m meta) ([]uint64, error) {
 		return nil, damaged("the place of its list of free pages")
 	}
 	header := make([]byte, pageHeaderSize+8)
-	at := int64(m.freelist) * m.pageSize
+	at := int64(m.freelist) * m.pageSize // #nosec G115 -- below the number of pages, or the read fails
 	if _, err := f.ReadAt(header, at); err != nil {
 		return nil, err
 	}
 	count, start := freelistLength(header)
 	pages := uint64(native.Uint32(header[12:])) + 1
 	if native.Uint64(header) != m.freelist || native.Uint16(header[8:]) != flagFreelist || count > m.high ||
-		m.freelist+pages > m.high || uint64(start)+8*count > pages*uint64(m.pageSize) {
+		m.freelist+pages > m.high || uint64(start)+8*count > pages*uint64(m.pageSize) { // #nosec G115 -- sizes are not negative
 		return nil, damaged("its list of free pages")
 	}
 	ids := make([]byte, 8*count)

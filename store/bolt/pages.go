@@ -69,7 +69,7 @@ func (p *pages) mark(id, count uint64, bucket string) bool {
 		p.seen[n] = true
 	}
 	if p.done += count; p.done/1024 != (p.done-count)/1024 {
-		p.progress(int64(p.done), int64(p.meta.high))
+		p.progress(int64(p.done), int64(p.meta.high)) // #nosec G115 -- numbers of pages, which parseMeta bounds
 		if p.ctx.Err() != nil {
 			p.stopped = true
 		}
@@ -80,7 +80,7 @@ func (p *pages) mark(id, count uint64, bucket string) bool {
 // pagesOf reads over how many pages of the file a page goes.
 func (p *pages) pagesOf(id uint64) uint64 {
 	header := make([]byte, pageHeaderSize)
-	if _, err := p.file.ReadAt(header, int64(id)*p.meta.pageSize); err != nil {
+	if _, err := p.file.ReadAt(header, int64(id)*p.meta.pageSize); err != nil { // #nosec G115 -- below the number of pages, which parseMeta bounds
 		return 1
 	}
 	return uint64(native.Uint32(header[12:])) + 1
@@ -100,8 +100,8 @@ func (p *pages) page(id uint64, bucket string, depth int, low, high []byte) {
 	if !p.mark(id, count, bucket) {
 		return
 	}
-	content := make([]byte, int64(count)*p.meta.pageSize)
-	if _, err := p.file.ReadAt(content, int64(id)*p.meta.pageSize); err != nil {
+	content := make([]byte, int64(count)*p.meta.pageSize)                        // #nosec G115 -- counted in pages of the file
+	if _, err := p.file.ReadAt(content, int64(id)*p.meta.pageSize); err != nil { // #nosec G115 -- below the number of pages, which parseMeta bounds
 		p.fault(id, bucket, "it can't be read: %v", err)
 		return
 	}
