@@ -28,8 +28,11 @@ func TestExplainAsOfIsWhatCheckAnswered(t *testing.T) {
 	}
 	var all []asked
 	decided := map[usherv1.Decision]int{}
+	enough := func() bool {
+		return decided[usherv1.Decision_DECISION_ALLOW] >= 20 && decided[usherv1.Decision_DECISION_DENY] >= 20
+	}
 	h.clock.Set(testTime.Add(time.Second))
-	for range 60 {
+	for round := 0; round < 60 || round < 600 && !enough(); round++ {
 		h.writeRandomly(t, random, "t")
 		newest, err := h.admin.ListChanges(t.Context(), &usherv1.ListChangesRequest{Tenant: "t", PageSize: 1})
 		if err != nil {
@@ -52,7 +55,7 @@ func TestExplainAsOfIsWhatCheckAnswered(t *testing.T) {
 		}
 		h.clock.Set(h.clock.Now().Add(time.Duration(1+random.IntN(20_000)) * time.Millisecond))
 	}
-	if decided[usherv1.Decision_DECISION_ALLOW] < 20 || decided[usherv1.Decision_DECISION_DENY] < 20 {
+	if !enough() {
 		t.Errorf("got %v, too few of one kind", decided)
 	}
 	for _, a := range all {
