@@ -44,7 +44,7 @@ func measureCached(st *stage) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := scrape(usher.http)
+	page, err := usher.scrape()
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func liveHeap(st *stage, s *process, c *client) (least float64, err error) {
 			return 0, err
 		}
 		time.Sleep(500 * time.Millisecond)
-		page, err := scrape(s.http)
+		page, err := s.scrape()
 		if err != nil {
 			return 0, err
 		}
@@ -111,7 +111,7 @@ func untilCollection(ctx context.Context, s *process, c *client) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	const count = "go_gc_duration_seconds_count"
-	page, err := scrape(s.http)
+	page, err := s.scrape()
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func untilCollection(ctx context.Context, s *process, c *client) error {
 		if _, err := keepBusy(ctx, busy, 20*time.Millisecond, c.call); err != nil {
 			return errors.Join(errors.New("waiting for a garbage collection"), err)
 		}
-		if page, err = scrape(s.http); err != nil {
+		if page, err = s.scrape(); err != nil {
 			return err
 		}
 	}

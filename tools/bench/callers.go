@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 )
 
 // The sides of experiments about what it costs to tell callers apart.
@@ -54,11 +53,15 @@ func callerContest(transport string, told ...string) experiment {
 			}
 			var sides []side
 			for _, name := range append([]string{ofNobody}, told...) {
-				s, err := st.startReading(small, papers.settings(transport, name != ofNobody)...)
+				data, err := st.copied(small)
 				if err != nil {
 					return nil, err
 				}
-				s.options = papers.show(transport, name)
+				s, err := st.startOn(st.usher, data, papers.settings(transport, name != ofNobody)...)
+				if err != nil {
+					return nil, err
+				}
+				papers.show(s, transport, name)
 				sides = append(sides, side{name: name, server: s})
 			}
 			return st.askAll(questions[0], transport, sides)
@@ -118,7 +121,7 @@ func newPapers(dir string) (*papers, error) {
 		p.write("access.yaml", fmt.Sprintf(`callers:
   - name: bench
     identities: [token:bench, %q, uid:%d]
-    may: {decision: read}
+    may: {decision: read, metrics: read}
     tenants: ["*"]
   - name: anybody
     identities: [anonymous]
@@ -172,19 +175,17 @@ func (p *papers) settings(transport string, tells bool) (args []string) {
 	return args
 }
 
-// show is what a caller does to be known.
-func (p *papers) show(transport, side string) (options []grpc.DialOption) {
+// show has those who call a server show what they are known by.
+func (p *papers) show(s *process, transport, side string) {
 	if transport == "tls" {
-		config := &tls.Config{RootCAs: p.authority, MinVersion: tls.VersionTLS13}
-		if side == ofCertificate {
-			config.Certificates = []tls.Certificate{p.client}
-		}
-		options = append(options, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+		s.tls = &tls.Config{RootCAs: p.authority, MinVersion: tls.VersionTLS13}
 	}
-	if side == ofToken {
-		options = append(options, grpc.WithPerRPCCredentials(bearer(p.token)))
+	switch side {
+	case ofCertificate:
+		s.tls.Certificates = []tls.Certificate{p.client}
+	case ofToken:
+		s.options = append(s.options, grpc.WithPerRPCCredentials(bearer(p.token)))
 	}
-	return options
 }
 
 // bearer is a token that goes with every call.

@@ -118,15 +118,22 @@ func parseStat(text string) (time.Duration, error) {
 	return sum, nil
 }
 
-// scrape returns what is on a page of metrics, by names with labels.
-func scrape(address string) (map[string]float64, error) {
-	response, err := http.Get("http://" + address + "/metrics")
+// scrape returns what is on a server's page of metrics, by names with labels.
+func (s *process) scrape() (map[string]float64, error) {
+	scheme := "http"
+	if s.tls != nil {
+		scheme = "https"
+	}
+	transport := &http.Transport{TLSClientConfig: s.tls}
+	defer transport.CloseIdleConnections()
+	client := http.Client{Transport: transport}
+	response, err := client.Get(scheme + "://" + s.http + "/metrics")
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s", address, response.Status)
+		return nil, fmt.Errorf("%s answers %s", s.http, response.Status)
 	}
 	return parseMetrics(response.Body)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +22,8 @@ type process struct {
 	tcp, unix, http string
 	startedAt       time.Time
 	exited          chan struct{}     // closed when it has ended
-	options         []grpc.DialOption // of those who call it
+	tls             *tls.Config       // for those who call it; nil: it doesn't speak TLS
+	options         []grpc.DialOption // for those who call it
 }
 
 // readyIn is how long a server may take to start.

@@ -99,6 +99,6 @@ func (s *side) mallocs() (float64, error) {
 	if s.server == nil {
 		return 0, nil
 	}
-	page, err := scrape(s.server.http)
+	page, err := s.server.scrape()
 	return page["go_memstats_mallocs_total"], err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 )
@@ -151,7 +152,11 @@ func (st *stage) client(s *process, transport string, l *load) (*client, error) 
 	if transport == "unix" {
 		address = s.unix
 	}
-	c, err := dial(address, l, s.options...)
+	options := s.options
+	if s.tls != nil && transport != "unix" {
+		options = append(slices.Clone(options), grpc.WithTransportCredentials(credentials.NewTLS(s.tls)))
+	}
+	c, err := dial(address, l, options...)
 	if err != nil {
 		return nil, err
 	}
