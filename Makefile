@@ -1,5 +1,6 @@
 # Everything is set up by the targets themselves: a machine with Go, make, git and bash is enough.
-# The race detector also needs a C compiler; without one the tests run without it and say so.
+# The race detector also needs a C compiler; without one the tests run without it and say so. Tests that need root,
+# FUSE or Prometheus are skipped where it is missing, and say so.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

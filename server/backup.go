@@ -44,7 +44,7 @@ func (o operatorService) Backup(_ *usherv1.BackupRequest, stream grpc.ServerStre
 	}
 	size, err := o.server.sendBackup(spool, revision, stream)
 	if err == nil {
-		o.server.metrics.lastBackup.Set(float64(o.server.now().UnixNano()) / 1e9)
+		o.server.metrics.lastBackup.Set(timestamp(o.server.now()))
 		o.server.metrics.lastBackupBytes.Set(float64(size))
 	}
 	return err

@@ -114,7 +114,8 @@ func (e *stillHeldError) Error() string {
 }
 
 // toStatus is the one place where errors become statuses. One that gRPC's own services have
-// made stays as it is, and so does that of an overload, which the transport answers, too. An error that it does not know becomes INTERNAL without its text.
+// made stays as it is, and so does that of an overload, which the transport answers, too. An
+// error that it does not know becomes INTERNAL without its text.
 func toStatus(err error) *status.Status {
 	var (
 		input     *inputError

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -162,9 +161,5 @@ func writeTableRunsJSON(w io.Writer, runs []tableRun) error {
 			"checks": run.Checks, "acts": run.Acts, "failures": failures,
 		}
 	}
-	text, err := json.Marshal(map[string]any{"tables": all})
-	if err != nil {
-		return err
-	}
-	return writeIndented(w, text)
+	return writeValue(w, map[string]any{"tables": all})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -222,12 +221,8 @@ func writeCatalogDiffJSON(w io.Writer, d *policy.Diff) error {
 		}
 		return all
 	}
-	text, err := json.Marshal(map[string]any{
+	return writeValue(w, map[string]any{
 		"decisions": decisions, "undecided": append([]string{}, d.Undecided...),
 		"rules": settings(d.Rules), "statements": settings(d.Statements), "words": settings(d.Words),
 	})
-	if err != nil {
-		return err
-	}
-	return writeIndented(w, text)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -156,11 +155,7 @@ func showProving(stderr io.Writer, all int) func(done int) {
 
 func writeProofs(w io.Writer, all []*verified, asJSON bool) error {
 	if asJSON {
-		text, err := json.Marshal(map[string]any{"catalogs": all})
-		if err != nil {
-			return err
-		}
-		return writeIndented(w, text)
+		return writeValue(w, map[string]any{"catalogs": all})
 	}
 	for i, v := range all {
 		if i > 0 {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -110,11 +109,7 @@ func (s *settings) printJSON(w io.Writer) error {
 	s.each(func(f *pflag.Flag) {
 		all = append(all, printedSetting{Name: f.Name, Value: masked(f.Value.String()), From: sourceOf(f)})
 	})
-	text, err := json.Marshal(map[string]any{"settings": all})
-	if err != nil {
-		return err
-	}
-	return writeIndented(w, text)
+	return writeValue(w, map[string]any{"settings": all})
 }
 
 // masked hides the password in a URL.

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -163,14 +162,10 @@ func (d *differences) write(w io.Writer) {
 
 // writeJSON writes pairs of messages of the API; null stands for what was not there.
 func (d *differences) writeJSON(w io.Writer) error {
-	text, err := json.Marshal(map[string]any{
+	return writeValue(w, map[string]any{
 		"assignments": jsonPairs(d.assignments),
 		"toggles":     jsonPairs(d.toggles),
 	})
-	if err != nil {
-		return err
-	}
-	return writeIndented(w, text)
 }
 
 func jsonPairs[M proto.Message](found []difference[M]) []map[string]any {

@@ -32,10 +32,10 @@ func (s *settings) serve(ctx context.Context, known identities, out io.Writer, l
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	observers, err := s.openObservers(ctx, logger)
+	defer observers.close(logger)
 	if err != nil {
 		return err
 	}
-	defer observers.close(logger)
 	srv, err := server.New(ctx, server.Config{
 		Store: st, Cache: cache, Logger: logger, Version: ownVersion(), SpoolDir: s.dataDir,
 		Access: known.guard, Credentials: known.credentials(), Limits: s.limits(),

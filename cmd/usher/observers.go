@@ -17,7 +17,7 @@ type observers struct {
 	flush     func(context.Context) error // sends the traces that wait
 }
 
-// openObservers returns what has to be closed after the server has stopped.
+// openObservers returns what has to be closed after the server has stopped, also with an error.
 func (s *settings) openObservers(ctx context.Context, logger *slog.Logger) (o observers, err error) {
 	if s.traceEndpoint != "" {
 		o.traces, o.flush, err = server.NewTracing(ctx, server.TracingConfig{

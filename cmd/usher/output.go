@@ -24,6 +24,15 @@ func writeJSON(w io.Writer, m proto.Message) error {
 	return writeIndented(w, text)
 }
 
+// writeValue writes, for scripts, what is no message of the API.
+func writeValue(w io.Writer, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return writeIndented(w, text)
+}
+
 func writeIndented(w io.Writer, text []byte) error {
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, text, "", "  "); err != nil {

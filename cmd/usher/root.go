@@ -35,16 +35,25 @@ something went wrong. The help of each command says what its 1 means.`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(
-		newServe(), newConfig(), newToken(),
-		newCheck(), newExplain(), newWhoCan(), newWhatCan(), newScopes(),
-		newGrant(), newRevoke(), newRole(), newRemove(), newApply(), newPreview(), newAssignments(),
-		newChanges(), newDiff(), newAudit(), newErase(),
-		newToggle(), newTenant(), newCatalog(),
-		newExport(), newImport(),
-		newBackup(), newRestore(), newStore(),
-		newVersion(),
-	)
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Ask", []*cobra.Command{newCheck(), newExplain(), newWhoCan(), newWhatCan(), newScopes()}},
+		{"Change who holds what", []*cobra.Command{
+			newGrant(), newRevoke(), newRole(), newRemove(), newToggle(), newApply(), newPreview(), newAssignments(),
+		}},
+		{"Look back", []*cobra.Command{newChanges(), newDiff(), newAudit(), newErase()}},
+		{"Tenants and catalogs", []*cobra.Command{newTenant(), newCatalog(), newExport(), newImport()}},
+		{"Run a server", []*cobra.Command{newServe(), newConfig(), newToken(), newBackup(), newRestore(), newStore()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title + ":"})
+		for _, cmd := range group.commands {
+			cmd.GroupID = group.title
+			root.AddCommand(cmd)
+		}
+	}
+	root.AddCommand(newVersion())
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	refuseUnknownCommands(root)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,7 +51,8 @@ type settings struct {
 	connectionAge  lasting
 	drainTime      lasting
 
-	flags    *pflag.FlagSet // what they were declared as
+	flags    *pflag.FlagSet   // what they were declared as
+	topics   []*pflag.FlagSet // the same, by headings
 	logLevel slog.LevelVar
 }
 
@@ -56,15 +60,33 @@ type settings struct {
 func (s *settings) addFlags(cmd *cobra.Command) {
 	s.declare()
 	cmd.Flags().AddFlagSet(s.flags)
+	cmd.SetUsageFunc(s.usage)
 	complete(cmd, "log-format", s.logFormat.completion())
 	complete(cmd, "log-level", s.logLevelWord.completion())
 }
 
 func (s *settings) declare() {
-	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
-	s.flags = flags
-	flags.StringVar(&s.config, "config", "", "a YAML `FILE` with settings: the flags, without the dashes, as keys")
+	s.flags = pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	for _, topic := range []struct {
+		heading string
+		declare func(*pflag.FlagSet)
+	}{
+		{"Data and addresses", s.declarePlaces},
+		{"Callers", s.declareCallers},
+		{"Log, decisions, traces, metrics", s.declareObservers},
+		{"Limits", s.declareLimits},
+	} {
+		flags := pflag.NewFlagSet(topic.heading, pflag.ContinueOnError)
+		flags.SortFlags = false
+		topic.declare(flags)
+		s.topics = append(s.topics, flags)
+		s.flags.AddFlagSet(flags)
+	}
+	fromEnvironment(s.flags)
+}
 
+func (s *settings) declarePlaces(flags *pflag.FlagSet) {
+	flags.StringVar(&s.config, "config", "", "a YAML `FILE` with settings: the flags, without the dashes, as keys")
 	flags.StringVar(&s.dataDir, "data-dir", "", "the `DIRECTORY` of the data; it has to be there")
 	flags.StringVar(&s.grpcAddress, "grpc-address", "127.0.0.1:7301", "where to serve gRPC, `HOST:PORT` (port 0: any)")
 	flags.StringVar(&s.httpAddress, "http-address", "127.0.0.1:7302", "where to serve metrics and health, `HOST:PORT` (port 0: any)")
@@ -77,13 +99,17 @@ func (s *settings) declare() {
 	flags.Var((*keep)(&s.keep.Ended), "keep-ended", "how long an assignment stays after its end, such as 30d (0: for ever); then it is removed, on record")
 	flags.Var((*keep)(&s.keep.Changes), "keep-changes", "how long the record of changes is kept, such as 400d (0: for ever)")
 	flags.BoolVar(&s.demo, "demo", false, "add three tenants to play with, and make the directory if it is missing")
+}
 
+func (s *settings) declareCallers(flags *pflag.FlagSet) {
 	flags.StringVar(&s.certFile, "tls-cert-file", "", "a PEM `FILE` with the server's certificate; with it, TLS is spoken on both addresses")
 	flags.StringVar(&s.keyFile, "tls-key-file", "", "a PEM `FILE` with the key of that certificate")
 	flags.StringVar(&s.clientCAFile, "tls-client-ca-file", "", "a PEM `FILE` with the authorities of client certificates")
 	flags.StringVar(&s.accessFile, "access-file", "", "a YAML `FILE` that says what each caller may")
 	flags.StringVar(&s.tokensFile, "tokens-file", "", "a `FILE` with the hashes of the callers' tokens")
+}
 
+func (s *settings) declareObservers(flags *pflag.FlagSet) {
 	s.logFormat = choice{word: "text", words: []string{"text", "json"}}
 	flags.Var(&s.logFormat, "log-format", "how to write the log")
 	s.logLevelWord = choice{word: "info", words: []string{"debug", "info", "warn", "error"}}
@@ -96,7 +122,9 @@ func (s *settings) declare() {
 	s.traceSample = 0.01
 	flags.Var(&s.traceSample, "trace-sample", "the part of the calls that is traced if their callers don't say, 0 to 1")
 	flags.BoolVar(&s.tenantMetrics, "tenant-metrics", false, "count decisions by tenant, too: a time series for each tenant")
+}
 
+func (s *settings) declareLimits(flags *pflag.FlagSet) {
 	s.connections, s.streams, s.checks, s.administration = 10_000, 1_000, 4_000, 64
 	flags.Var(&s.connections, "max-connections", "how many gRPC connections there may be at once")
 	flags.Var(&s.streams, "max-streams", "how many calls of one connection run at once; more wait in the client")
@@ -105,7 +133,23 @@ func (s *settings) declare() {
 	s.connectionAge, s.drainTime = lasting(30*time.Minute), lasting(10*time.Second)
 	flags.Var(&s.connectionAge, "connection-age", "how long a connection lives at most")
 	flags.Var(&s.drainTime, "drain-time", "how long running calls may take to finish when the server is stopped")
-	fromEnvironment(flags)
+}
+
+// usage is that of a command which takes the settings: they have headings, because they are many.
+func (s *settings) usage(cmd *cobra.Command) error {
+	others := pflag.NewFlagSet("Other flags", pflag.ContinueOnError)
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if s.flags.Lookup(f.Name) == nil {
+			others.AddFlag(f)
+		}
+	})
+	var text strings.Builder
+	fmt.Fprintf(&text, "Usage:\n  %s\n\nExamples:\n%s\n", cmd.UseLine(), cmd.Example)
+	for _, flags := range slices.Concat(s.topics, []*pflag.FlagSet{others}) {
+		fmt.Fprintf(&text, "\n%s:\n%s", flags.Name(), flags.FlagUsages())
+	}
+	_, err := io.WriteString(cmd.OutOrStderr(), text.String())
+	return err
 }
 
 func (s *settings) logger(w io.Writer) *slog.Logger {

@@ -50,14 +50,15 @@ func (c *client) explain(err error) error {
 // handshakeHelp says what to do when the two sides don't agree on TLS, or don't trust each other. "" if that
 // is not what is wrong.
 func handshakeHelp(message string) string {
+	const notAccepted = "The server doesn't accept the client certificate: has an authority signed it that is in the server's tls-client-ca-file?"
 	for _, help := range []struct{ symptom, text string }{
 		{"first record does not look like a TLS handshake", "The server speaks no TLS there: leave --ca-file (USHER_CA_FILE) out, if that is what you expect of it"},
 		{"unknown authority", "Another authority has signed the server's certificate than those in --ca-file: ask those who run the server for the right file, and don't go on without"},
 		{"certificate is valid for", "The server's certificate is for other names: use one of them in --address, or say with --server-name which is right"},
 		{"certificate is not valid for any names", "The server's certificate has no names: it needs one that has"},
 		{"certificate has expired or is not yet valid", "Renew the server's certificate, or set the clock of this machine right"},
-		{"tls: bad certificate", "The server doesn't accept the client certificate: has an authority signed it that is in the server's tls-client-ca-file?"},
-		{"tls: unknown certificate", "The server doesn't accept the client certificate: has an authority signed it that is in the server's tls-client-ca-file?"},
+		{"tls: bad certificate", notAccepted},
+		{"tls: unknown certificate", notAccepted},
 		{"error reading server preface", "The server hangs up: if it speaks TLS, name the authorities of its certificate with --ca-file"},
 	} {
 		if strings.Contains(message, help.symptom) {

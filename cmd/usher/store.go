@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -188,9 +187,5 @@ func (d *dataDirectory) print(w io.Writer, answer any, text func() string) error
 		_, err := io.WriteString(w, text())
 		return err
 	}
-	encoded, err := json.Marshal(answer)
-	if err != nil {
-		return err
-	}
-	return writeIndented(w, encoded)
+	return writeValue(w, answer)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -41,11 +40,7 @@ While a token is replaced, the file has two lines of one name.`,
 			}
 			w := cmd.OutOrStdout()
 			if output.word == "json" {
-				text, err := json.Marshal(map[string]string{"token": token, "line": line})
-				if err != nil {
-					return err
-				}
-				return writeIndented(w, text)
+				return writeValue(w, map[string]string{"token": token, "line": line})
 			}
 			_, err := fmt.Fprintf(w, "The token, for the caller, in a file that nobody else can read (it is not shown again):\n\n%s\n\n"+
 				"The line to add to the tokens file of the server:\n\n%s\n", token, line)

@@ -30,7 +30,6 @@ type resolved struct {
 // Process is a process on this machine, as the kernel tells (SO_PEERCRED of unix(7)): as it was when
 // it connected.
 type Process struct {
-	PID      int
 	UID, GID uint32
 }
 

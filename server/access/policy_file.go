@@ -2,7 +2,6 @@ package access
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/usher-pdp/usher/server/policy"
 )
 
 // ParsePolicy reads an access file. The error has a line for each fault, with its place in the file.
@@ -133,7 +133,7 @@ func (f *policyFile) may(node *yaml.Node) map[Service]bool {
 		case right == "write" && readOnly:
 			f.fault(given, "%s: nothing can be written there: read", service)
 		case right != "read" && right != "write":
-			f.fault(given, "%s: unknown %q: %s", service, right, alike(right, "read", "write"))
+			f.fault(given, "%s: unknown %q: %s", service, right, policy.Suggest(right, []string{"read", "write"}))
 		}
 		may[Service(service)] = right == "write"
 	}
@@ -216,7 +216,7 @@ func parseIdentity(text string) (identity, error) {
 		}
 	default:
 		return i, fmt.Errorf("unknown kind %q: %s; an identity is uri:…, dns:…, token:…, uid:…, gid:… or anonymous",
-			kind, alike(kind, kindURI, kindDNS, kindToken, kindUID, kindGID, kindAnonymous))
+			kind, policy.Suggest(kind, []string{kindURI, kindDNS, kindToken, kindUID, kindGID, kindAnonymous}))
 	}
 	return i, nil
 }
@@ -239,7 +239,7 @@ func (f *policyFile) fields(node *yaml.Node, what string, keys ...string) map[st
 		key, value := node.Content[i], node.Content[i+1]
 		switch earlier := fields[key.Value]; {
 		case key.Kind != yaml.ScalarNode || !slices.Contains(keys, key.Value):
-			f.fault(key, "unknown key %q: %s", key.Value, alike(key.Value, keys...))
+			f.fault(key, "unknown key %q: %s", key.Value, policy.Suggest(key.Value, keys))
 		case earlier != nil:
 			f.fault(key, "%s is there already, in line %d", key.Value, earlier.Line)
 		default:
@@ -286,18 +286,3 @@ func (f *policyFile) yes(node *yaml.Node, what string) bool {
 	}
 	return node.Value == "true"
 }
-
-// alike returns the name that was meant, it seems, or else all.
-func alike(name string, known ...string) string {
-	if len(name) <= maxAlike {
-		distance := func(k string) int { return levenshtein.ComputeDistance(name, k) }
-		best := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(distance(a), distance(b)) })
-		if distance(best) < len(name)/3+2 {
-			return fmt.Sprintf("did you mean %q?", best)
-		}
-	}
-	return "there are " + strings.Join(known, ", ")
-}
-
-// maxAlike is how long a name is that can be alike to one of ours.
-const maxAlike = 64

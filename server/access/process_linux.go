@@ -27,5 +27,5 @@ func processAt(conn net.Conn) (*Process, error) {
 	if fault != nil {
 		return nil, fmt.Errorf("asking for the process at a unix socket: %w", fault)
 	}
-	return &Process{PID: int(process.Pid), UID: process.Uid, GID: process.Gid}, nil
+	return &Process{UID: process.Uid, GID: process.Gid}, nil
 }

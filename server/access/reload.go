@@ -15,7 +15,7 @@ const maxFile = 4 << 20
 // called every few seconds, looks whether they have changed. A new content that can't be used leaves
 // what was there before.
 type Reloaded[T any] struct {
-	name  string // of what the files are, for metrics and the log
+	name  string // what the files are, for metrics: access, tokens or certificate
 	paths []string
 	parse func(contents [][]byte) (T, error)
 
@@ -26,7 +26,8 @@ type Reloaded[T any] struct {
 	fault   error         // what was wrong with it
 }
 
-// Load reads the files. A file that is missing, can't be read or is wrong is an error here.
+// Load reads the files. A file that is missing, can't be read or is wrong is an error here. The name says in
+// metrics what they are, such as "access".
 func Load[T any](name string, parse func(contents [][]byte) (T, error), paths ...string) (*Reloaded[T], error) {
 	r := &Reloaded[T]{name: name, paths: paths, parse: parse}
 	if _, err := r.Reload(); err != nil {
@@ -37,9 +38,6 @@ func Load[T any](name string, parse func(contents [][]byte) (T, error), paths ..
 
 // Current is the newest content that was right.
 func (r *Reloaded[T]) Current() *T { return r.current.Load() }
-
-// Name is what the files are: access, tokens or certificate.
-func (r *Reloaded[T]) Name() string { return r.name }
 
 // Reload reads the files again, and returns whether there is a new Current. The error is what is wrong
 // with the files as they are now; it stays until they change.
@@ -69,11 +67,11 @@ func (r *Reloaded[T]) Reload() (changed bool, err error) {
 	return true, nil
 }
 
-// Fault is what was wrong with the files when they were read last, or nil.
-func (r *Reloaded[T]) Fault() error {
+// refused is whether the files were wrong when they were read last.
+func (r *Reloaded[T]) refused() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.fault
+	return r.fault != nil
 }
 
 // ReadFile reads a file that says who may do what, of at most 4 MiB: one that everybody may write to is refused.

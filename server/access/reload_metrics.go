@@ -23,7 +23,7 @@ func (r *Reloaded[T]) Describe(descriptions chan<- *prometheus.Desc) {
 func (r *Reloaded[T]) Collect(metrics chan<- prometheus.Metric) {
 	reloads, refused := r.descriptions()
 	isRefused := 0.0
-	if r.Fault() != nil {
+	if r.refused() {
 		isRefused = 1
 	}
 	metrics <- prometheus.MustNewConstMetric(reloads, prometheus.CounterValue, float64(r.reloads.Load()))

@@ -58,6 +58,9 @@ const (
 //     the operator. The text says what the access file would have to give it.
 //
 // A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
+//
+// A call that is more than the server takes on at once is RESOURCE_EXHAUSTED `OVERLOADED`: nothing was done, and RetryInfo
+// says when to try again.
 type AdminServiceClient interface {
 	// Grant lets a subject hold a role, or sets the interval of an assignment that there
 	// is already. To shorten or move the interval of an assignment which has not ended
@@ -124,7 +127,7 @@ type AdminServiceClient interface {
 	// Errors: FAILED_PRECONDITION `OTHER_EPOCH` for a revision of another epoch, OUT_OF_RANGE
 	// `NOT_KEPT` if changes after it are not kept any more or it lies in the future,
 	// RESOURCE_EXHAUSTED `TOO_SLOW` for a reader that takes no message for thirty seconds and
-	// `TOO_MANY_WATCHERS` beyond 1,000 of them, UNAVAILABLE when the server stops.
+	// `TOO_MANY_WATCHERS` beyond 1,000 of them, UNAVAILABLE `STOPPING` when the server stops.
 	WatchChanges(ctx context.Context, in *WatchChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchChangesResponse], error)
 }
 
@@ -299,6 +302,9 @@ type AdminService_WatchChangesClient = grpc.ServerStreamingClient[WatchChangesRe
 //     the operator. The text says what the access file would have to give it.
 //
 // A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
+//
+// A call that is more than the server takes on at once is RESOURCE_EXHAUSTED `OVERLOADED`: nothing was done, and RetryInfo
+// says when to try again.
 type AdminServiceServer interface {
 	// Grant lets a subject hold a role, or sets the interval of an assignment that there
 	// is already. To shorten or move the interval of an assignment which has not ended
@@ -365,7 +371,7 @@ type AdminServiceServer interface {
 	// Errors: FAILED_PRECONDITION `OTHER_EPOCH` for a revision of another epoch, OUT_OF_RANGE
 	// `NOT_KEPT` if changes after it are not kept any more or it lies in the future,
 	// RESOURCE_EXHAUSTED `TOO_SLOW` for a reader that takes no message for thirty seconds and
-	// `TOO_MANY_WATCHERS` beyond 1,000 of them, UNAVAILABLE when the server stops.
+	// `TOO_MANY_WATCHERS` beyond 1,000 of them, UNAVAILABLE `STOPPING` when the server stops.
 	WatchChanges(*WatchChangesRequest, grpc.ServerStreamingServer[WatchChangesResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }

@@ -37,17 +37,19 @@ const (
 // Where the server tells callers apart, each call is made by a caller of its access file:
 //   - UNAUTHENTICATED `UNAUTHENTICATED`: the credentials of the call are missing or not accepted. That
 //     says nothing of what anybody may do;
-//   - PERMISSION_DENIED `CALLER_NOT_ALLOWED`: the caller may not call this. The text says
-//     what the access file would have to give it.
+//   - PERMISSION_DENIED `CALLER_NOT_ALLOWED`: the caller may not call this. The text says what
+//     the access file would have to give it.
 //
 // A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
+//
+// A call that is more than the server takes on at once is RESOURCE_EXHAUSTED `OVERLOADED`. That is no decision, and RetryInfo
+// says when to try again.
 type DecisionServiceClient interface {
 	// Check answers whether a subject may do an action on a resource in a tenant.
 	//
 	// Errors: INVALID_ARGUMENT for a malformed request, or an action, resource type or
 	// scope type that the tenant's catalog does not have; NOT_FOUND for an unknown
-	// tenant; UNAVAILABLE or INTERNAL when the answer can't be known. None of them is an
-	// allow.
+	// tenant; UNAVAILABLE or INTERNAL when the answer can't be known. No error is an allow.
 	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error)
 	// BatchCheck answers many checks at once, all at one revision: the natural call for
 	// a list page (50 tickets, 5 buttons each).
@@ -154,17 +156,19 @@ func (c *decisionServiceClient) ListSubjects(ctx context.Context, in *ListSubjec
 // Where the server tells callers apart, each call is made by a caller of its access file:
 //   - UNAUTHENTICATED `UNAUTHENTICATED`: the credentials of the call are missing or not accepted. That
 //     says nothing of what anybody may do;
-//   - PERMISSION_DENIED `CALLER_NOT_ALLOWED`: the caller may not call this. The text says
-//     what the access file would have to give it.
+//   - PERMISSION_DENIED `CALLER_NOT_ALLOWED`: the caller may not call this. The text says what
+//     the access file would have to give it.
 //
 // A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
+//
+// A call that is more than the server takes on at once is RESOURCE_EXHAUSTED `OVERLOADED`. That is no decision, and RetryInfo
+// says when to try again.
 type DecisionServiceServer interface {
 	// Check answers whether a subject may do an action on a resource in a tenant.
 	//
 	// Errors: INVALID_ARGUMENT for a malformed request, or an action, resource type or
 	// scope type that the tenant's catalog does not have; NOT_FOUND for an unknown
-	// tenant; UNAVAILABLE or INTERNAL when the answer can't be known. None of them is an
-	// allow.
+	// tenant; UNAVAILABLE or INTERNAL when the answer can't be known. No error is an allow.
 	Check(context.Context, *CheckRequest) (*CheckResponse, error)
 	// BatchCheck answers many checks at once, all at one revision: the natural call for
 	// a list page (50 tickets, 5 buttons each).

@@ -40,7 +40,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// OperatorService is for those who run the installation: tenants and catalogs.
+// OperatorService is for those who run the installation: tenants, catalogs, the record of changes as a
+// whole, exports and backups.
 //
 // Where the server tells callers apart, each call is made by a caller of its access file:
 //   - UNAUTHENTICATED `UNAUTHENTICATED`: the credentials of the call are missing or not accepted. That
@@ -49,16 +50,20 @@ const (
 //     text says what the access file would have to give it.
 //
 // A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
+//
+// A call that is more than the server takes on at once is RESOURCE_EXHAUSTED `OVERLOADED`: nothing was done, and RetryInfo
+// says when to try again.
 type OperatorServiceClient interface {
 	// CreateTenant makes a tenant on a catalog, with its first administrator.
 	//
 	// Errors: ALREADY_EXISTS if there is a tenant of that name; NOT_FOUND for an unknown
 	// catalog or version; FAILED_PRECONDITION NOT_ASSIGNABLE_TO_HOLDER if the subject
-	// can't keep the catalog's protected role (it has to be a user).
+	// can't keep the catalog's protected role (it has to be a user); PERMISSION_DENIED `CALLER_NOT_ALLOWED`
+	// for a name that the caller may not see.
 	CreateTenant(ctx context.Context, in *CreateTenantRequest, opts ...grpc.CallOption) (*CreateTenantResponse, error)
 	// GetTenant answers what is known of a tenant. NOT_FOUND if there is none.
 	GetTenant(ctx context.Context, in *GetTenantRequest, opts ...grpc.CallOption) (*GetTenantResponse, error)
-	// ListTenants lists the tenants in the byte order of their names.
+	// ListTenants lists the tenants that the caller may see, in the byte order of their names.
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
 	// UpdateTenant moves a tenant to another version of its catalog, to a catalog that extends
 	// it, or back, at once and whole, or not at all. PreviewChange says before who would gain and
@@ -322,7 +327,8 @@ func (c *operatorServiceClient) GetServerInfo(ctx context.Context, in *GetServer
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
 //
-// OperatorService is for those who run the installation: tenants and catalogs.
+// OperatorService is for those who run the installation: tenants, catalogs, the record of changes as a
+// whole, exports and backups.
 //
 // Where the server tells callers apart, each call is made by a caller of its access file:
 //   - UNAUTHENTICATED `UNAUTHENTICATED`: the credentials of the call are missing or not accepted. That
@@ -331,16 +337,20 @@ func (c *operatorServiceClient) GetServerInfo(ctx context.Context, in *GetServer
 //     text says what the access file would have to give it.
 //
 // A tenant that the caller may not see is answered like one that is not there: NOT_FOUND.
+//
+// A call that is more than the server takes on at once is RESOURCE_EXHAUSTED `OVERLOADED`: nothing was done, and RetryInfo
+// says when to try again.
 type OperatorServiceServer interface {
 	// CreateTenant makes a tenant on a catalog, with its first administrator.
 	//
 	// Errors: ALREADY_EXISTS if there is a tenant of that name; NOT_FOUND for an unknown
 	// catalog or version; FAILED_PRECONDITION NOT_ASSIGNABLE_TO_HOLDER if the subject
-	// can't keep the catalog's protected role (it has to be a user).
+	// can't keep the catalog's protected role (it has to be a user); PERMISSION_DENIED `CALLER_NOT_ALLOWED`
+	// for a name that the caller may not see.
 	CreateTenant(context.Context, *CreateTenantRequest) (*CreateTenantResponse, error)
 	// GetTenant answers what is known of a tenant. NOT_FOUND if there is none.
 	GetTenant(context.Context, *GetTenantRequest) (*GetTenantResponse, error)
-	// ListTenants lists the tenants in the byte order of their names.
+	// ListTenants lists the tenants that the caller may see, in the byte order of their names.
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
 	// UpdateTenant moves a tenant to another version of its catalog, to a catalog that extends
 	// it, or back, at once and whole, or not at all. PreviewChange says before who would gain and
