@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -405,5 +406,31 @@ func TestWithoutGuardAllIsAllowed(t *testing.T) {
 	}
 	if name := access.CallerOf(ctx).Name(); name != "" {
 		t.Errorf("got the caller %q, want none", name)
+	}
+}
+
+// TestGuardCostsChecksNoAllocation counts those of checks over a connection whose caller is known, client and all,
+// and those of a server that tells nobody apart.
+func TestGuardCostsChecksNoAllocation(t *testing.T) {
+	g := newGuarded(t, accessCallers(t, os.Getuid()+1, os.Getgid()))
+	h := newHarness(t)
+	h.fillForBadInput(t)
+	allocations := func(decisions usherv1.DecisionServiceClient) float64 {
+		const warmUp, checks = 500, 2000
+		var before, after runtime.MemStats
+		for n := range warmUp + checks {
+			if n == warmUp {
+				runtime.ReadMemStats(&before)
+			}
+			if _, err := decisions.Check(t.Context(), goodCheck()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		return float64(after.Mallocs-before.Mallocs) / checks
+	}
+	guarded, open := allocations(usherv1.NewDecisionServiceClient(g.dialUnix(t))), allocations(h.decisions)
+	if guarded > open+0.9 {
+		t.Errorf("got %.2f allocations for a check, and %.2f without a guard", guarded, open)
 	}
 }
