@@ -2,18 +2,10 @@ package server_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +20,7 @@ import (
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 	"github.com/usher-pdp/usher/server"
 	"github.com/usher-pdp/usher/server/access"
+	"github.com/usher-pdp/usher/server/access/accesstest"
 	"github.com/usher-pdp/usher/store"
 	"github.com/usher-pdp/usher/store/bolt"
 )
@@ -38,10 +31,10 @@ type guarded struct {
 	guard      *access.Guard
 	accessFile string
 	tokensFile string
-	tokens     map[string]string // by name
-	tcp, unix  string            // where it listens
-	roots      *x509.CertPool
-	sign       func(dns, uri string) tls.Certificate
+	tokens     map[string]string     // by name
+	tcp, unix  string                // where it listens
+	authority  *accesstest.Authority // of the server's certificate and its clients'
+	logged     *logBuffer            // from Debug on
 }
 
 // accessCallers is the access file of the table, with the user and the group that connect to the unix socket.
@@ -66,7 +59,7 @@ func newGuarded(t *testing.T, callers string) *guarded {
 	dir := t.TempDir()
 	g := &guarded{
 		accessFile: filepath.Join(dir, "access.yaml"), tokensFile: filepath.Join(dir, "tokens"), tokens: map[string]string{},
-		unix: filepath.Join(dir, "usher.sock"),
+		unix: filepath.Join(dir, "usher.sock"), logged: &logBuffer{},
 	}
 	var lines []string
 	for _, name := range []string{"reader", "writer", "elsewhere", "everything", "no-actor", "no-operator"} {
@@ -90,7 +83,7 @@ func newGuarded(t *testing.T, callers string) *guarded {
 	t.Cleanup(func() { _ = opened.Close() })
 	s, err := server.New(t.Context(), server.Config{
 		Store: opened, Cache: cache, Now: now.Now, Version: "test", Access: g.guard,
-		Credentials: access.Transport(access.TLS(certificates)), Logger: slog.New(slog.DiscardHandler),
+		Credentials: access.Transport(access.TLS(certificates)), Logger: slog.New(slog.NewJSONHandler(g.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +101,7 @@ func newGuarded(t *testing.T, callers string) *guarded {
 		go func() { _ = s.GRPC().Serve(listener) }()
 	}
 	g.tcp = tcp.Addr().String()
-	conn := g.dial(t, tls.Certificate{}, grpc.WithPerRPCCredentials(bearer(g.tokens["everything"])))
+	conn := g.dial(t, nil, grpc.WithPerRPCCredentials(bearer(g.tokens["everything"])))
 	g.harness = &harness{
 		server: s, store: opened, conn: conn, clock: now, decisions: usherv1.NewDecisionServiceClient(conn),
 		admin: usherv1.NewAdminServiceClient(conn), operator: usherv1.NewOperatorServiceClient(conn),
@@ -117,68 +110,16 @@ func newGuarded(t *testing.T, callers string) *guarded {
 	return g
 }
 
-// certify makes the certificates of the server and an authority for those of clients.
+// certify makes a certificate of the server, whose authority signs those of clients, too.
 func (g *guarded) certify(t *testing.T, dir string) *access.Reloaded[access.Certificates] {
 	t.Helper()
-	newKey := func() *ecdsa.PrivateKey {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return key
+	g.authority = accesstest.NewAuthority(t, "all")
+	path := func(name string) string { return filepath.Join(dir, name) }
+	cert, key := g.authority.Issue(t, "localhost", "", time.Hour)
+	for name, content := range map[string][]byte{"cert.pem": cert, "key.pem": key, "ca.pem": g.authority.PEM()} {
+		writeFile(t, path(name), string(content))
 	}
-	authorityKey, serial := newKey(), int64(1)
-	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, authority, authority, authorityKey.Public(), authorityKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.roots = x509.NewCertPool()
-	g.roots.AddCert(signed)
-	g.sign = func(dns, uri string) tls.Certificate {
-		serial++
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		}
-		if dns != "" {
-			template.DNSNames = []string{dns}
-		}
-		if uri != "" {
-			parsed, err := url.Parse(uri)
-			if err != nil {
-				t.Fatal(err)
-			}
-			template.URIs = []*url.URL{parsed}
-		}
-		key := newKey()
-		der, err := x509.CreateCertificate(rand.Reader, template, signed, key.Public(), authorityKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	}
-	own := g.sign("localhost", "")
-	key, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := map[string]*pem.Block{
-		"cert.pem": {Type: "CERTIFICATE", Bytes: own.Certificate[0]}, "key.pem": {Type: "PRIVATE KEY", Bytes: key},
-		"ca.pem": {Type: "CERTIFICATE", Bytes: der},
-	}
-	for name, block := range files {
-		writeFile(t, filepath.Join(dir, name), string(pem.EncodeToMemory(block)))
-	}
-	certificates, err := access.LoadCertificates(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem"))
+	certificates, err := access.LoadCertificates(path("cert.pem"), path("key.pem"), path("ca.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,13 +133,10 @@ func writeFile(t testing.TB, path, text string) {
 	}
 }
 
-// dial connects over TLS, with a certificate unless it is empty.
-func (g *guarded) dial(t *testing.T, own tls.Certificate, options ...grpc.DialOption) *grpc.ClientConn {
+// dial connects over TLS, with a certificate unless own is nil.
+func (g *guarded) dial(t *testing.T, own []tls.Certificate, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	config := &tls.Config{RootCAs: g.roots}
-	if own.Certificate != nil {
-		config.Certificates = []tls.Certificate{own}
-	}
+	config := &tls.Config{RootCAs: g.authority.Pool(), Certificates: own}
 	return connect(t, g.tcp, append(options, grpc.WithTransportCredentials(credentials.NewTLS(config)))...)
 }
 
@@ -221,7 +159,7 @@ func connect(t *testing.T, target string, options ...grpc.DialOption) *grpc.Clie
 // as is a connection with the token of a caller.
 func (g *guarded) as(t *testing.T, name string) *grpc.ClientConn {
 	t.Helper()
-	return g.dial(t, tls.Certificate{}, grpc.WithPerRPCCredentials(bearer(g.tokens[name])))
+	return g.dial(t, nil, grpc.WithPerRPCCredentials(bearer(g.tokens[name])))
 }
 
 // bearer is a token that is sent with every call.

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"maps"
 	"os"
@@ -72,17 +71,17 @@ func accessCredentials(t *testing.T) map[string]credential {
 	}
 	g := newGuarded(t, accessCallers(t, os.Getuid(), os.Getgid()))
 	open := newGuarded(t, accessCallers(t, os.Getuid()+1, os.Getgid())+anonymousCaller)
-	uriName := g.dial(t, g.sign("", "spiffe://helpdesk.example/ns/tickets/sa/api"))
+	uriName := g.dial(t, g.authority.Client(t, "", "spiffe://helpdesk.example/ns/tickets/sa/api"))
 	all := map[string]credential{
-		"nobody":       {g, g.dial(t, tls.Certificate{}), as},
+		"nobody":       {g, g.dial(t, nil), as},
 		"wrong-token":  {g, uriName, sends("Bearer usher_0000")},
 		"wrong-scheme": {g, uriName, sends("Basic " + g.tokens["everything"])},
 		"uri-name":     {g, uriName, as},
-		"dns-name":     {g, g.dial(t, g.sign("Tickets.internal", "")), as},
-		"strange-name": {g, g.dial(t, g.sign("phones.internal", "spiffe://helpdesk.example/ns/phones")), as},
+		"dns-name":     {g, g.dial(t, g.authority.Client(t, "Tickets.internal", "")), as},
+		"strange-name": {g, g.dial(t, g.authority.Client(t, "phones.internal", "spiffe://helpdesk.example/ns/phones")), as},
 		"user":         {g, g.dialUnix(t), as},
 		"group":        {open, open.dialUnix(t), as},
-		"anonymous":    {open, open.dial(t, tls.Certificate{}), as},
+		"anonymous":    {open, open.dial(t, nil), as},
 	}
 	for name := range g.tokens {
 		all[name] = credential{g, g.as(t, name), as}
@@ -126,6 +125,11 @@ func TestAccessTable(t *testing.T) {
 			if text := status.Convert(err).Proto().String(); strings.Contains(text, "usher_") {
 				t.Errorf("access.txt:%d: the token is in the error %s", row.line, text)
 			}
+		}
+	}
+	for name, c := range credentials {
+		if _, text := c.server.logged.take(t); strings.Contains(text, "usher_") {
+			t.Errorf("%s: a token is in the log:\n%s", name, text)
 		}
 	}
 }

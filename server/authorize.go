@@ -88,34 +88,43 @@ var needs = map[string]need{
 type callerError struct {
 	caller, call string
 	line         string // that of the access file which would allow it
+	// told is what the caller is told instead. Nil: this.
+	told error
 }
 
 func (e *callerError) Error() string {
 	return fmt.Sprintf("the caller %s may not %s: in the server's access file this needs %s", e.caller, e.call, e.line)
 }
 
-// authorize returns the interceptor that lets only those callers in who may call the method, and gives the
-// others' calls their caller. A stream goes on only as long as its caller may.
-func (s *Server) authorize(method string, stream bool) grpc.UnaryServerInterceptor {
+// authorize returns the interceptor that lets only those callers in who may call the method, to the interceptor
+// inner, and gives their calls the caller. A stream goes on only as long as its caller may.
+func (s *Server) authorize(method string, stream bool, inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
 	needed, known := needs[method]
 	switch {
 	case s.access == nil || needed.open:
-		return nil
+		return inner
 	case !known:
 		return func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
 			return nil, toStatus(fmt.Errorf("nothing says who may call %s", method)).Err()
 		}
 	case stream:
-		return func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-			return s.whileAllowed(ctx, method, needed, request, handler)
+		return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			return s.whileAllowed(ctx, method, needed, request, func(ctx context.Context, request any) (any, error) {
+				return inner(ctx, request, info, handler)
+			})
 		}
 	}
-	return func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	// Of a decision, only its log asks for the caller. Without one, a check is spared the allocation.
+	asked := needed.service != access.Decision || s.decisionLog != nil
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		caller, err := s.admit(ctx, method, needed, request)
 		if err != nil {
 			return nil, err
 		}
-		return handler(access.WithCaller(ctx, caller), request)
+		if asked {
+			ctx = access.WithCaller(ctx, caller)
+		}
+		return inner(ctx, request, info, handler)
 	}
 }
 
@@ -178,47 +187,48 @@ func (s *Server) admit(ctx context.Context, method string, needed need, request 
 		s.logger.DebugContext(ctx, "caller not known", "method", method, "error", err)
 		return nil, detailed(codes.Unauthenticated, err.Error(), reasonUnauthenticated).Err()
 	}
-	if err := needed.allows(caller, method, request); err != nil {
-		if refused := (*callerError)(nil); errors.As(err, &refused) {
-			level := slog.LevelWarn
-			if needed.service == access.Decision {
-				level = slog.LevelDebug // checks are too many
-			}
-			s.logger.Log(ctx, level, "caller not allowed", "caller", caller.Name(), "method", method, "needs", refused.line)
-			return nil, detailed(codes.PermissionDenied, err.Error(), reasonCallerNotAllowed).Err()
-		}
-		return nil, toStatus(err).Err()
+	refused := needed.refuses(caller, method, request)
+	if refused == nil {
+		return caller, nil
 	}
-	return caller, nil
+	level := slog.LevelWarn
+	if needed.service == access.Decision {
+		level = slog.LevelDebug // checks are too many
+	}
+	s.logger.Log(ctx, level, "caller not allowed", "caller", refused.caller, "method", method, "tenant", cut(tenantOf(request)), "needs", refused.line)
+	if refused.told != nil {
+		return nil, toStatus(refused.told).Err()
+	}
+	return nil, detailed(codes.PermissionDenied, refused.Error(), reasonCallerNotAllowed).Err()
 }
 
-// allows is whether a caller may make a call. A request that could not be decoded is nil: its method is
-// not called, and only what is wrong with it is answered.
-func (n need) allows(caller *access.Caller, method string, request any) error {
+// refuses is why a caller may not make a call; nil: they may. A request that could not be decoded is nil: its
+// method is not called, and only what is wrong with it is answered.
+func (n need) refuses(caller *access.Caller, method string, request any) *callerError {
 	if !caller.May(n.service, n.write) {
 		right := "read"
 		if n.write {
 			right = "write"
 		}
-		return &callerError{caller.Name(), "call " + method, fmt.Sprintf("may: {%s: %s}", n.service, right)}
+		return &callerError{caller: caller.Name(), call: "call " + method, line: fmt.Sprintf("may: {%s: %s}", n.service, right)}
 	}
-	if err := n.allowsTenant(caller, method, request); err != nil {
-		return err
+	if refused := n.refusesTenant(caller, method, request); refused != nil {
+		return refused
 	}
 	by, _ := request.(behalfed)
 	switch {
 	case by == nil:
 	case by.GetActor() != nil && !caller.MayNameActors():
-		return &callerError{caller.Name(), "name an actor", "actor: true"}
+		return &callerError{caller: caller.Name(), call: "name an actor", line: "actor: true"}
 	case by.GetOperator() != nil && !caller.MayBeOperator():
-		return &callerError{caller.Name(), "act as the operator", "operator: true"}
+		return &callerError{caller: caller.Name(), call: "act as the operator", line: "operator: true"}
 	}
 	return nil
 }
 
-// allowsTenant is whether the caller sees the tenants that a call is about. For one that they don't see, the
-// error is that of one that isn't there: it depends on nothing but the name and the access file.
-func (n need) allowsTenant(caller *access.Caller, method string, request any) error {
+// refusesTenant is why a caller doesn't see the tenants that a call is about. What they are told of one that
+// they don't see is what is told of one that isn't there: it depends on nothing but the name and the access file.
+func (n need) refusesTenant(caller *access.Caller, method string, request any) *callerError {
 	if n.tenants == noTenant || request == nil && n.tenants != allTenants {
 		return nil
 	}
@@ -226,15 +236,20 @@ func (n need) allowsTenant(caller *access.Caller, method string, request any) er
 	all := n.tenants == allTenants || n.tenants == itsTenantOrAll && tenant == ""
 	switch {
 	case all && !caller.SeesAll():
-		return &callerError{caller.Name(), "call " + method + " for the whole installation", `tenants: ["*"]`}
+		return &callerError{caller: caller.Name(), call: "call " + method + " for the whole installation", line: `tenants: ["*"]`}
 	case all || caller.Sees(tenant):
 		return nil
-	case n.tenants == newTenant:
-		return &callerError{caller.Name(), "create this tenant", "its name in tenants"}
-	case ofDeleted(request):
-		return noRecord(tenant)
 	}
-	return noTenantOf(tenant)
+	unseen := &callerError{caller: caller.Name(), call: "see this tenant", line: "its name in tenants"}
+	switch {
+	case n.tenants == newTenant:
+		unseen.call = "create this tenant"
+	case ofDeleted(request):
+		unseen.told = noRecord(tenant)
+	default:
+		unseen.told = noTenantOf(tenant)
+	}
+	return unseen
 }
 
 // tenantOf is the tenant that a request names, or "", which only those see who see all.
@@ -279,7 +294,7 @@ func (s *Server) authorizeMetrics(metrics http.Handler) http.Handler {
 			return
 		}
 		if !caller.May(access.Metrics, false) {
-			refused := &callerError{caller.Name(), "read the metrics", "may: {metrics: read}"}
+			refused := &callerError{caller: caller.Name(), call: "read the metrics", line: "may: {metrics: read}"}
 			answer(w, http.StatusForbidden, refused.Error()+"\n")
 			return
 		}

@@ -3,10 +3,13 @@ package server_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -138,7 +141,7 @@ func TestListTenantsShowsWhatTheCallerSees(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	operator := usherv1.NewOperatorServiceClient(g.dial(t, g.sign("own.internal", "")))
+	operator := usherv1.NewOperatorServiceClient(g.dial(t, g.authority.Client(t, "own.internal", "")))
 	for _, deleted := range []bool{false, true} {
 		var pages []string
 		request := &usherv1.ListTenantsRequest{PageSize: 2, Deleted: deleted}
@@ -186,7 +189,8 @@ func TestCallerWhoLosesTheRightIsCutOff(t *testing.T) {
 		return stream
 	}
 	reader, writer, elsewhere := watch(g.as(t, "reader"), "acme"), watch(g.as(t, "writer"), "acme"), watch(g.as(t, "elsewhere"), "other")
-	named, stays := watch(g.dial(t, g.sign("tickets.internal", "")), "acme"), watch(g.as(t, "everything"), "acme")
+	renamed := watch(g.as(t, "no-operator"), "acme")
+	named, stays := watch(g.dial(t, g.authority.Client(t, "tickets.internal", "")), "acme"), watch(g.as(t, "everything"), "acme")
 	importing, err := usherv1.NewOperatorServiceClient(g.dialUnix(t)).Import(t.Context())
 	if err == nil {
 		err = importing.Send(&usherv1.ImportRequest{Part: &usherv1.ImportRequest_Start{Start: &usherv1.ImportStart{ImportId: "a"}}})
@@ -203,6 +207,7 @@ func TestCallerWhoLosesTheRightIsCutOff(t *testing.T) {
 		{"{decision: read, admin: read, operator: read}\n    tenants: [acme]\n    actor: true\n    operator: true", "{decision: read}\n    tenants: [acme]"}, // reader
 		{"[ac*]", "[ag*]"}, // writer
 		{"dns:tickets.internal", "dns:gone.internal"},
+		{"name: no-operator", "name: another"},
 		{"{operator: write, reflection: read}", "{operator: read, reflection: read}"}, // user
 	} {
 		if strings.Count(callers, replaced[0]) != 1 {
@@ -223,11 +228,12 @@ func TestCallerWhoLosesTheRightIsCutOff(t *testing.T) {
 		receive func() error
 		want    codes.Code
 	}{
-		"reader":    {func() error { _, err := reader.Recv(); return err }, codes.PermissionDenied},
-		"writer":    {func() error { _, err := writer.Recv(); return err }, codes.NotFound},
-		"elsewhere": {func() error { _, err := elsewhere.Recv(); return err }, codes.Unauthenticated},
-		"dns-name":  {func() error { _, err := named.Recv(); return err }, codes.Unauthenticated},
-		"user":      {func() error { _, err := importing.Recv(); return err }, codes.PermissionDenied},
+		"reader":      {func() error { _, err := reader.Recv(); return err }, codes.PermissionDenied},
+		"writer":      {func() error { _, err := writer.Recv(); return err }, codes.NotFound},
+		"elsewhere":   {func() error { _, err := elsewhere.Recv(); return err }, codes.Unauthenticated},
+		"dns-name":    {func() error { _, err := named.Recv(); return err }, codes.Unauthenticated},
+		"user":        {func() error { _, err := importing.Recv(); return err }, codes.PermissionDenied},
+		"no-operator": {func() error { _, err := renamed.Recv(); return err }, codes.PermissionDenied},
 	} {
 		if err := ended.receive(); status.Code(err) != ended.want {
 			t.Errorf("%s: got %v, want %v", name, err, ended.want)
@@ -241,12 +247,43 @@ func TestCallerWhoLosesTheRightIsCutOff(t *testing.T) {
 	}
 }
 
+// TestRefusedCallsAreLogged looks for what the access file would need, also where the caller is told less.
+func TestRefusedCallsAreLogged(t *testing.T) {
+	t.Parallel()
+	g := newAccessServer(t)
+	for _, c := range []struct{ caller, tenant, level, needs string }{
+		{"reader", "acme", "WARN", "may: {admin: write}"},
+		{"elsewhere", "acme", "WARN", "its name in tenants"},
+		{"elsewhere", "nowhere", "WARN", "its name in tenants"},
+		{"no-operator", "acme", "WARN", "operator: true"},
+	} {
+		g.logged.take(t)
+		grant := &usherv1.GrantRequest{Tenant: c.tenant, Subject: "user:ann", Role: "agent", By: asOperator}
+		if _, err := usherv1.NewAdminServiceClient(g.as(t, c.caller)).Grant(t.Context(), grant); err == nil {
+			t.Errorf("%s may grant in %s", c.caller, c.tenant)
+		}
+		want := map[string]any{
+			"level": c.level, "msg": "caller not allowed", "caller": c.caller, "method": "/usher.v1.AdminService/Grant", "tenant": c.tenant, "needs": c.needs,
+		}
+		if lines, text := g.logged.take(t); len(lines) != 1 || !maps.Equal(lines[0], want) {
+			t.Errorf("%s in %s: got the log\n%s\nwant %v", c.caller, c.tenant, text, want)
+		}
+	}
+	g.logged.take(t)
+	if _, err := usherv1.NewDecisionServiceClient(g.as(t, "elsewhere")).Check(t.Context(), goodCheck()); status.Code(err) != codes.NotFound {
+		t.Errorf("got %v, want NOT_FOUND", err)
+	}
+	if lines, text := g.logged.take(t); len(lines) != 1 || lines[0]["level"] != "DEBUG" || lines[0]["needs"] != "its name in tenants" {
+		t.Errorf("a check: got the log\n%s\nwant a line at Debug", text)
+	}
+}
+
 // TestReflectionEndsWithItsRight takes the right away between two messages of a stream.
 func TestReflectionEndsWithItsRight(t *testing.T) {
 	t.Parallel()
 	callers := accessCallers(t, os.Getuid(), os.Getgid())
 	g := newGuarded(t, callers+anonymousCaller)
-	stream, err := reflectionv1.NewServerReflectionClient(g.dial(t, tls.Certificate{})).ServerReflectionInfo(t.Context())
+	stream, err := reflectionv1.NewServerReflectionClient(g.dial(t, nil)).ServerReflectionInfo(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +312,7 @@ func TestReflectionEndsWithItsRight(t *testing.T) {
 func TestChecksGoOnWhileFilesAreReloaded(t *testing.T) {
 	t.Parallel()
 	g := newAccessServer(t)
-	conns := []*grpc.ClientConn{g.as(t, "reader"), g.dial(t, g.sign("", "spiffe://helpdesk.example/ns/tickets/sa/api"))}
+	conns := []*grpc.ClientConn{g.as(t, "reader"), g.dial(t, g.authority.Client(t, "", "spiffe://helpdesk.example/ns/tickets/sa/api"))}
 	denied := g.as(t, "writer")
 	done := make(chan struct{})
 	var working sync.WaitGroup
@@ -316,22 +353,30 @@ func TestChecksGoOnWhileFilesAreReloaded(t *testing.T) {
 func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 	t.Parallel()
 	callers := accessCallers(t, os.Getuid(), os.Getgid())
-	closed, open := newGuarded(t, callers), newGuarded(t, callers+anonymousCaller)
+	const scraper = "\n  - {name: scraper, identities: [dns:scraper.internal], may: {metrics: read}}\n"
+	closed, open := newGuarded(t, callers+scraper), newGuarded(t, callers+anonymousCaller)
 	for _, c := range []struct {
-		about, path, token string
-		server             *guarded
-		want               int
+		about, path, token, name string
+		server                   *guarded
+		want                     int
 	}{
-		{"no credentials", "/metrics", "", closed, http.StatusUnauthorized},
-		{"a wrong token", "/metrics", "usher_0", closed, http.StatusUnauthorized},
-		{"a caller without the right", "/metrics", closed.tokens["reader"], closed, http.StatusForbidden},
-		{"a caller with the right", "/metrics", closed.tokens["everything"], closed, http.StatusOK},
-		{"an anonymous caller", "/metrics", "", open, http.StatusOK},
-		{"a wrong token where everybody may", "/metrics", "usher_0", open, http.StatusUnauthorized},
-		{"health", "/healthz", "", closed, http.StatusOK},
-		{"readiness", "/readyz", "", closed, http.StatusOK},
+		{"no credentials", "/metrics", "", "", closed, http.StatusUnauthorized},
+		{"a wrong token", "/metrics", "usher_0", "", closed, http.StatusUnauthorized},
+		{"a wrong token beside a good certificate", "/metrics", "usher_0", "scraper.internal", closed, http.StatusUnauthorized},
+		{"a caller without the right", "/metrics", closed.tokens["reader"], "", closed, http.StatusForbidden},
+		{"a caller with the right", "/metrics", closed.tokens["everything"], "", closed, http.StatusOK},
+		{"a certificate without the right", "/metrics", "", "tickets.internal", closed, http.StatusForbidden},
+		{"a certificate with the right", "/metrics", "", "scraper.internal", closed, http.StatusOK},
+		{"an anonymous caller", "/metrics", "", "", open, http.StatusOK},
+		{"a wrong token where everybody may", "/metrics", "usher_0", "", open, http.StatusUnauthorized},
+		{"health", "/healthz", "", "", closed, http.StatusOK},
+		{"readiness", "/readyz", "", "", closed, http.StatusOK},
 	} {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, nil)
+		if c.name != "" {
+			shown := c.server.authority.Client(t, c.name, "")[0]
+			request.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{shown.Leaf}}}
+		}
 		if c.token != "" {
 			request.Header.Set("Authorization", "Bearer "+c.token)
 		}
@@ -361,5 +406,31 @@ func TestWithoutGuardAllIsAllowed(t *testing.T) {
 	}
 	if name := access.CallerOf(ctx).Name(); name != "" {
 		t.Errorf("got the caller %q, want none", name)
+	}
+}
+
+// TestGuardCostsChecksNoAllocation counts those of checks over a connection whose caller is known, client and all,
+// and those of a server that tells nobody apart.
+func TestGuardCostsChecksNoAllocation(t *testing.T) {
+	g := newGuarded(t, accessCallers(t, os.Getuid()+1, os.Getgid()))
+	h := newHarness(t)
+	h.fillForBadInput(t)
+	allocations := func(decisions usherv1.DecisionServiceClient) float64 {
+		const warmUp, checks = 500, 2000
+		var before, after runtime.MemStats
+		for n := range warmUp + checks {
+			if n == warmUp {
+				runtime.ReadMemStats(&before)
+			}
+			if _, err := decisions.Check(t.Context(), goodCheck()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		return float64(after.Mallocs-before.Mallocs) / checks
+	}
+	guarded, open := allocations(usherv1.NewDecisionServiceClient(g.dialUnix(t))), allocations(h.decisions)
+	if guarded > open+0.9 {
+		t.Errorf("got %.2f allocations for a check, and %.2f without a guard", guarded, open)
 	}
 }

@@ -65,10 +65,8 @@ func (s *Server) register(g *grpc.Server, desc grpc.ServiceDesc, implementation 
 // around is what the calls of a method go through, outermost first: they are counted, their callers are let in or
 // not, and then come the others.
 func (s *Server) around(kind, service, method string, others []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
-	if authorize := s.authorize("/"+service+"/"+method, kind != "unary"); authorize != nil {
-		others = append([]grpc.UnaryServerInterceptor{authorize}, others...)
-	}
-	return chain(s.metrics.count(kind, service, method), others)
+	authorized := s.authorize("/"+service+"/"+method, kind != "unary", chain(others[0], others[1:]...))
+	return chain(s.metrics.count(kind, service, method), authorized)
 }
 
 // answerInStream is the handler of a method that answers one request with a stream of
@@ -172,11 +170,11 @@ func (r *received) RecvMsg(m any) error {
 }
 
 // chain makes one interceptor of several.
-func chain(outer grpc.UnaryServerInterceptor, others []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+func chain(outer grpc.UnaryServerInterceptor, others ...grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
 	if len(others) == 0 {
 		return outer
 	}
-	inner := chain(others[0], others[1:])
+	inner := chain(others[0], others[1:]...)
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		return outer(ctx, request, info, func(ctx context.Context, request any) (any, error) {
 			return inner(ctx, request, info, handler)

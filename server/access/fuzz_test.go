@@ -31,6 +31,7 @@ func FuzzParsePolicy(f *testing.F) {
 		"callers: [{name: a, identities: [uid:4294967296], may: {operator: write}, actor: yes}]",
 		"callers: {}\n---\ncallers: []\n",
 		"calers: []\n\xff",
+		"callers: &a [*a]", "callers: !!binary aGk=", "? [a]\n: b", "{callers: {callers: {callers: [[[]]]}}}", "<<: {callers: []}", "a: 'b",
 	} {
 		f.Add([]byte(file))
 	}

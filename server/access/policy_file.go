@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -18,6 +19,9 @@ import (
 
 // ParsePolicy reads an access file. The error has a line for each fault, with its place in the file.
 func ParsePolicy(text []byte) (*Policy, error) {
+	if err := refuseTokens(text); err != nil {
+		return nil, err
+	}
 	root, err := readYAML(text)
 	if err != nil {
 		return nil, err
@@ -38,6 +42,9 @@ func ParsePolicy(text []byte) (*Policy, error) {
 
 // readYAML reads the one document of a file.
 func readYAML(text []byte) (*yaml.Node, error) {
+	if !utf8.Valid(text) { // YAML may be in other encodings, in which a token would not be found
+		return nil, errors.New("it is not text in UTF-8")
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document, second yaml.Node
 	switch err := decoder.Decode(&document); {
@@ -198,10 +205,7 @@ func parseIdentity(text string) (identity, error) {
 			return i, fmt.Errorf("%q is no DNS name, as in dns:tickets.internal; * stands for nothing there", value)
 		}
 	case kindToken:
-		switch {
-		case strings.HasPrefix(value, tokenPrefix):
-			return i, errors.New("a token itself doesn't belong here: write token: and the name that it has in the tokens file, and replace that token, because it may have been read")
-		case !isName.MatchString(value):
+		if !isName.MatchString(value) {
 			return i, errors.New("after token: comes the name of a token in the tokens file, of letters, digits, ., _ and -")
 		}
 	case kindUID, kindGID:

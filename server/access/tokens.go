@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -19,6 +20,19 @@ const tokenPrefix = "usher_"
 
 // hashPrefix begins the hash of a token in the tokens file.
 const hashPrefix = "sha256:"
+
+// tokenLike matches what may be a token, or the most of one.
+var tokenLike = regexp.MustCompile(tokenPrefix + `[A-Za-z0-9_-]{32,}`)
+
+// refuseTokens refuses a file with a token in it, wherever it stands: no error may repeat it, and no caller be
+// called so.
+func refuseTokens(text []byte) error {
+	if at := tokenLike.FindIndex(text); at != nil {
+		return fmt.Errorf("line %d: there is a token in it, where only its name or its hash belongs: "+
+			"somebody may have read it, so make another one with usher token new", 1+bytes.Count(text[:at[0]], []byte("\n")))
+	}
+	return nil
+}
 
 // NewToken makes a token of 256 random bits. The line "NAME HASH" in the tokens file makes it valid;
 // the token itself is kept by the caller alone.
@@ -46,6 +60,9 @@ type namedHash struct {
 // name may be there several times, while its token is replaced. No error has anything of a line in it
 // but its number and the name.
 func ParseTokens(text []byte) (*Tokens, error) {
+	if err := refuseTokens(text); err != nil {
+		return nil, err
+	}
 	tokens := &Tokens{named: map[[8]byte][]namedHash{}}
 	lines := map[[sha256.Size]byte]int{}
 	var faults []error
@@ -77,9 +94,6 @@ func ParseTokens(text []byte) (*Tokens, error) {
 func parseToken(line string) (namedHash, error) {
 	var t namedHash
 	fields := strings.Fields(line)
-	if slices.ContainsFunc(fields, func(field string) bool { return strings.HasPrefix(field, tokenPrefix) }) {
-		return t, errors.New("it has a token in it, and not the hash of one: somebody may have read it, so make another one with usher token new")
-	}
 	if len(fields) != 2 {
 		return t, errors.New("it has to be NAME sha256:HEX, as usher token new prints it")
 	}

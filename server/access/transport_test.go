@@ -152,7 +152,7 @@ func TestAClientCertificateIsShownOnlyIfItIsVerified(t *testing.T) {
 		return connect(t, d.address, credentials.NewTLS(&tls.Config{RootCAs: servers.Pool(), Certificates: certificates}))
 	}
 
-	shown, err := d.comes(t, with(clients.Client(t, id)))
+	shown, err := d.comes(t, with(clients.Client(t, "", id)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestAClientCertificateIsShownOnlyIfItIsVerified(t *testing.T) {
 	}
 
 	// Go's client doesn't send one that the server's list of authorities has no place for, unless it must.
-	foreign := others.Client(t, id)[0]
+	foreign := others.Client(t, "", id)[0]
 	forced := credentials.NewTLS(&tls.Config{RootCAs: servers.Pool(), GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return &foreign, nil
 	}})
@@ -188,7 +188,7 @@ func TestWithoutClientAuthoritiesNoCertificateCounts(t *testing.T) {
 	}
 	d := openDoor(t, listenTCP(t), access.TLS(certificates))
 	shown, err := d.comes(t, connect(t, d.address, credentials.NewTLS(
-		&tls.Config{RootCAs: servers.Pool(), Certificates: clients.Client(t, "spiffe://helpdesk.example/tickets")})))
+		&tls.Config{RootCAs: servers.Pool(), Certificates: clients.Client(t, "", "spiffe://helpdesk.example/tickets")})))
 	if err != nil || shown.Certificate != nil {
 		t.Errorf("the peer is %+v, error %v", shown, err)
 	}
@@ -225,7 +225,7 @@ func TestCertificatesAreReplacedUnderLivingConnections(t *testing.T) {
 	}
 	d := openDoor(t, listenTCP(t), access.TLS(certificates))
 	with := func(of *accesstest.Authority) *grpc.ClientConn {
-		forced := of.Client(t, "spiffe://helpdesk.example/tickets")[0]
+		forced := of.Client(t, "", "spiffe://helpdesk.example/tickets")[0]
 		return connect(t, d.address, credentials.NewTLS(&tls.Config{RootCAs: servers.Pool(),
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &forced, nil }}))
 	}

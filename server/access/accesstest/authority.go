@@ -63,15 +63,18 @@ func (a *Authority) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate.Raw})
 }
 
-// Issue signs a certificate for 127.0.0.1, the DNS name and, if it is not empty, the URI. It began two hours ago,
-// and lives on for life, which may be negative. It returns the certificate and its key as PEM.
+// Issue signs a certificate for 127.0.0.1, the DNS name and the URI, each of which may be empty. It began two hours
+// ago, and lives on for life, which may be negative. It returns the certificate and its key as PEM.
 func (a *Authority) Issue(t testing.TB, name, uri string, life time.Duration) (certificate, key []byte) {
 	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(life),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{name},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if name != "" {
+		template.DNSNames = []string{name}
 	}
 	if uri != "" {
 		parsed, err := url.Parse(uri)
@@ -92,10 +95,10 @@ func (a *Authority) Issue(t testing.TB, name, uri string, life time.Duration) (c
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
-// Client is what a client shows that has a certificate of this authority.
-func (a *Authority) Client(t testing.TB, uri string) []tls.Certificate {
+// Client is what a client shows that has a certificate of this authority, with the names of Issue.
+func (a *Authority) Client(t testing.TB, name, uri string) []tls.Certificate {
 	t.Helper()
-	pair, err := tls.X509KeyPair(a.Issue(t, "client.example", uri, time.Hour))
+	pair, err := tls.X509KeyPair(a.Issue(t, name, uri, time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
