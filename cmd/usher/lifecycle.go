@@ -54,7 +54,7 @@ func (s *settings) serve(ctx context.Context, known identities, out io.Writer, l
 	listeners.announce(out, logger)
 	if s.demo {
 		s.logLevel.Set(slog.LevelWarn) // not a line for each of the staff
-		err := playDemo(ctx, listeners.grpc[0].Addr().String(), out)
+		err := playDemo(ctx, addressOf(listeners.grpc[0]), out)
 		s.setLogLevel()
 		if err != nil {
 			return fmt.Errorf("the demo's tenants: %w", err)
@@ -118,7 +118,9 @@ type running struct {
 func (s *settings) startHTTP(ls *listeners, logger *slog.Logger) *running {
 	r := &running{failures: make(chan error, len(ls.grpc)+1), drain: time.Duration(s.drainTime)}
 	r.http = server.NewHTTPServer(&r.front, logger)
-	go func() { r.failures <- r.http.Serve(ls.http) }()
+	if ls.http != nil {
+		go func() { r.failures <- r.http.Serve(ls.http) }()
+	}
 	return r
 }
 
