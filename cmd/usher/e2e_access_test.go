@@ -205,8 +205,9 @@ func endToEndEverySetting(t *testing.T, p tools) {
 	dir := t.TempDir()
 	log, socket := filepath.Join(dir, "decisions"), filepath.Join(dir, "usher.sock")
 	file := filepath.Join(dir, "usher.yaml")
+	spans, endpoint := collectSpans(t)
 	writePrivately(t, file, []byte("demo: true\ndata-dir: "+dir+"\nunix-socket: "+socket+"\nunix-socket-mode: 0600\n"+
-		"decision-log: "+log+"\ndecision-log-denials-only: true\ntenant-metrics: true\nlog-format: json\nlog-level: debug\n"+
+		"trace-endpoint: "+endpoint+"\ntrace-sample: 1\ndecision-log: "+log+"\ndecision-log-denials-only: true\ntenant-metrics: true\nlog-format: json\nlog-level: debug\n"+
 		"cache-size: 16MiB\nmax-connections: 50\nmax-streams: 20\nmax-checks: 100\nmax-administration: 5\nconnection-age: 1h\ndrain-time: 5s\n"))
 	server := p.serve(t, "--config", file)
 	check := func(action string) result {
@@ -242,6 +243,9 @@ func endToEndEverySetting(t *testing.T, p tools) {
 	}
 	if exit := server.stop(syscall.SIGTERM); exit != 0 {
 		t.Errorf("exit status %d\n%s", exit, &server.stderr)
+	}
+	if got := spans()["usher.v1.DecisionService/Check"]; got != 2 {
+		t.Errorf("%d spans of checks have come, want 2", got)
 	}
 	for path, action := range map[string]string{log + ".1": `"answer"`, log: `"view"`} {
 		if content := readFile(t, path); strings.Count(content, "\n") != 1 || !strings.Contains(content, action) {

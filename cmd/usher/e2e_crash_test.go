@@ -7,11 +7,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
 )
@@ -104,26 +102,6 @@ func write(ctx context.Context, admin usherv1.AdminServiceClient, subject string
 	_, err := admin.Revoke(ctx, &usherv1.RevokeRequest{Tenant: "demo-desk", Subject: subject, Role: "user",
 		By: &usherv1.RevokeRequest_Operator{Operator: &usherv1.Operator{}}})
 	return err
-}
-
-// endToEndSecondSignal keeps a call open, so that the first signal can't end the server.
-func endToEndSecondSignal(t *testing.T, p tools) {
-	server := p.serve(t, "--data-dir", t.TempDir(), "--drain-time", "1m")
-	watch, err := healthv1.NewHealthClient(dial(t, server.grpc)).Watch(t.Context(), &healthv1.HealthCheckRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if first, err := watch.Recv(); err != nil || first.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-		t.Fatal(first, err)
-	}
-	began := time.Now()
-	server.cmd.Process.Signal(syscall.SIGTERM)
-	if next, err := watch.Recv(); err != nil || next.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
-		t.Fatal(next, err)
-	}
-	if status := server.stop(syscall.SIGTERM); status != 0 || time.Since(began) >= time.Minute {
-		t.Errorf("exit status %d after %v\n%s", status, time.Since(began), &server.stderr)
-	}
 }
 
 // endToEndStaleSocket leaves the socket of a killed server behind.

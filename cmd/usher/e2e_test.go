@@ -22,6 +22,8 @@ func TestEndToEnd(t *testing.T) {
 		"CrashRounds":     endToEndCrashRounds,
 		"ImportKill":      endToEndImportKill,
 		"ImportClient":    endToEndImportKilledClient,
+		"Starting":        endToEndStarting,
+		"FirstSignal":     endToEndFirstSignal,
 		"SecondSignal":    endToEndSecondSignal,
 		"SecondServer":    endToEndSecondServer,
 		"StaleSocket":     endToEndStaleSocket,

@@ -94,7 +94,10 @@ func wholeFile(name string, write func(*os.File) error) error {
 	if err = write(file); err == nil {
 		err = file.Sync()
 	}
-	if err = errors.Join(err, file.Close()); err != nil {
+	if closed := file.Close(); err == nil { // not joined: an answer of the server is explained only as it is
+		err = closed
+	}
+	if err != nil {
 		return err
 	}
 	if err := os.Rename(file.Name(), name); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/credentials"
@@ -16,16 +17,36 @@ type identities struct {
 	certificates *access.Reloaded[access.Certificates]
 }
 
-// loadIdentities reads the files that tell callers apart.
+// loadIdentities reads the files that tell callers apart. What is wrong in a file is told with its name, and
+// that there is no such file with the name of the setting, too.
 func (s *settings) loadIdentities() (i identities, err error) {
 	var faults [2]error
 	if s.certFile != "" {
-		i.certificates, faults[0] = access.LoadCertificates(s.certFile, s.keyFile, s.clientCAFile)
+		if faults[0] = s.checkReadable("tls-cert-file", "tls-key-file", "tls-client-ca-file"); faults[0] == nil {
+			i.certificates, faults[0] = access.LoadCertificates(s.certFile, s.keyFile, s.clientCAFile)
+		}
 	}
 	if s.accessFile != "" {
-		i.guard, faults[1] = access.NewGuard(s.accessFile, s.tokensFile)
+		if faults[1] = s.checkReadable("access-file", "tokens-file"); faults[1] == nil {
+			i.guard, faults[1] = access.NewGuard(s.accessFile, s.tokensFile)
+		}
 	}
 	return i, errors.Join(faults[:]...)
+}
+
+// checkReadable refuses settings whose file is named and can't be read.
+func (s *settings) checkReadable(names ...string) error {
+	var faults []error
+	for _, name := range names {
+		path := s.flags.Lookup(name).Value.String()
+		if path == "" {
+			continue
+		}
+		if _, err := access.ReadFile(path); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", s.named(name), err))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // credentials are those of the gRPC server: with TLS on TCP if there is a certificate.

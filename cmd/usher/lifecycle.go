@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -15,12 +17,21 @@ import (
 )
 
 // serve runs a server until a signal comes to stop. Whatever it returns, all is closed.
-func (s *settings) serve(ctx context.Context, known identities, out io.Writer, logger *slog.Logger, stops, hangups <-chan os.Signal) (err error) {
+func (s *settings) serve(ctx context.Context, known identities, out io.Writer, logger *slog.Logger, hangups <-chan os.Signal) (err error) {
+	stops := make(chan os.Signal, 2)
+	defer signal.Stop(stops)
+	logger.Info("starting", "version", ownVersion())
+	defer func() {
+		if err == nil {
+			logger.Info("stopped")
+		}
+	}()
 	listeners, err := s.listen(known.certificates)
 	defer listeners.close()
 	if err != nil {
 		return err
 	}
+	listeners.announce(out, logger)
 	running := s.startHTTP(listeners, logger)
 	defer running.http.Close()
 	limitMemory(logger)
@@ -45,22 +56,24 @@ func (s *settings) serve(ctx context.Context, known identities, out io.Writer, l
 	if err != nil {
 		return err
 	}
+	// Not before: as long as there is no server there is nothing to finish, and a signal ends the process.
+	signal.Notify(stops, syscall.SIGTERM, os.Interrupt)
 	running.startGRPC(srv, listeners)
-	defer running.stop(srv, stops)
+	defer running.stop(srv, stops, logger)
 	defer beside(ctx, func(ctx context.Context) { s.maintain(ctx, srv, logger) })()
 	defer beside(ctx, srv.WatchClock)()
 	defer beside(ctx, func(ctx context.Context) { follow(ctx, known.files(), hangups, observers.reopen, logger) })()
 
-	listeners.announce(out, logger)
 	if s.demo {
 		s.logLevel.Set(slog.LevelWarn) // not a line for each of the staff
-		err := playDemo(ctx, listeners.grpc[0].Addr().String(), out)
+		err := playDemo(ctx, addressOf(listeners.grpc[0]), out)
 		s.setLogLevel()
 		if err != nil {
 			return fmt.Errorf("the demo's tenants: %w", err)
 		}
 	}
 	fmt.Fprintln(out, "ready")
+	logger.Info("ready")
 	select {
 	case sig := <-stops:
 		logger.Info("stopping", "signal", sig.String())
@@ -118,7 +131,9 @@ type running struct {
 func (s *settings) startHTTP(ls *listeners, logger *slog.Logger) *running {
 	r := &running{failures: make(chan error, len(ls.grpc)+1), drain: time.Duration(s.drainTime)}
 	r.http = server.NewHTTPServer(&r.front, logger)
-	go func() { r.failures <- r.http.Serve(ls.http) }()
+	if ls.http != nil {
+		go func() { r.failures <- r.http.Serve(ls.http) }()
+	}
 	return r
 }
 
@@ -132,7 +147,7 @@ func (r *running) startGRPC(srv *server.Server, ls *listeners) {
 
 // stop lets running calls finish, unless that takes too long or a signal comes. HTTP goes
 // on until it has, so that the probes can see what is going on.
-func (r *running) stop(srv *server.Server, signals <-chan os.Signal) {
+func (r *running) stop(srv *server.Server, signals <-chan os.Signal, logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.drain)
 	defer cancel()
 	go func() {
@@ -143,4 +158,7 @@ func (r *running) stop(srv *server.Server, signals <-chan os.Signal) {
 		}
 	}()
 	srv.Stop(ctx)
+	if ctx.Err() != nil {
+		logger.Warn("calls that had not ended were cut off")
+	}
 }

@@ -12,21 +12,23 @@ import (
 	"github.com/usher-pdp/usher/server/access"
 )
 
-// listeners are where a server can be reached: grpc[0] is on TCP.
+// listeners are where a server can be reached.
 type listeners struct {
-	grpc []net.Listener
-	http net.Listener
+	grpc []net.Listener // on TCP, at a unix socket or both
+	http net.Listener   // nil if nothing is served over HTTP
 }
 
 // listen returns what it has opened also with an error, to be closed. Over HTTP it speaks TLS
 // if there is a certificate; over gRPC that is a matter of the server's credentials.
 func (s *settings) listen(certificates *access.Reloaded[access.Certificates]) (*listeners, error) {
 	ls := &listeners{}
-	tcp, err := s.listenTCP("grpc-address", s.grpcAddress)
-	if err != nil {
-		return ls, err
+	if s.grpcAddress != "" {
+		tcp, err := s.listenTCP("grpc-address", s.grpcAddress)
+		if err != nil {
+			return ls, err
+		}
+		ls.grpc = append(ls.grpc, tcp)
 	}
-	ls.grpc = append(ls.grpc, tcp)
 	if s.unixSocket != "" {
 		path, err := filepath.Abs(s.unixSocket) // so that the address which is printed can be used
 		if err != nil {
@@ -38,25 +40,41 @@ func (s *settings) listen(certificates *access.Reloaded[access.Certificates]) (*
 		}
 		ls.grpc = append(ls.grpc, unix)
 	}
-	ls.http, err = s.listenTCP("http-address", s.httpAddress)
-	if err == nil && certificates != nil {
-		ls.http = tls.NewListener(ls.http, access.TLS(certificates))
+	if s.httpAddress == "" {
+		return ls, nil
 	}
-	return ls, err
+	http, err := s.listenTCP("http-address", s.httpAddress)
+	if err != nil {
+		return ls, err
+	}
+	ls.http = http
+	if certificates != nil {
+		ls.http = tls.NewListener(http, access.TLS(certificates))
+	}
+	return ls, nil
 }
 
 // announce prints where the server can be reached, in a form that scripts may rely on.
 func (ls *listeners) announce(out io.Writer, logger *slog.Logger) {
 	for _, l := range ls.grpc {
-		address := l.Addr().String()
-		if l.Addr().Network() == "unix" {
-			address = "unix://" + address
-		}
-		fmt.Fprintln(out, "grpc listening on", address)
-		logger.Info("listening", "protocol", "grpc", "address", address)
+		announce("grpc", l, out, logger)
 	}
-	fmt.Fprintln(out, "http listening on", ls.http.Addr())
-	logger.Info("listening", "protocol", "http", "address", ls.http.Addr().String())
+	if ls.http != nil {
+		announce("http", ls.http, out, logger)
+	}
+}
+
+func announce(protocol string, l net.Listener, out io.Writer, logger *slog.Logger) {
+	fmt.Fprintln(out, protocol, "listening on", addressOf(l))
+	logger.Info("listening", "protocol", protocol, "address", addressOf(l))
+}
+
+// addressOf is where a client finds the listener.
+func addressOf(l net.Listener) string {
+	if l.Addr().Network() == "unix" {
+		return "unix://" + l.Addr().String()
+	}
+	return l.Addr().String()
 }
 
 func (ls *listeners) close() {

@@ -20,32 +20,21 @@ type process struct {
 	http   string // HOST:PORT
 	stdout []string
 	stderr lockedBuffer
-	exited chan struct{} // closed after the process has ended
+	output io.ReadCloser
+	lines  *bufio.Scanner // of output
+	hung   *time.Timer    // kills it
+	exited chan struct{}  // closed after the process has ended
 }
 
 // startProcess runs "usher serve" with the arguments, and returns when it is ready. If it
 // ends before, the error is what it wrote on stderr.
 func startProcess(binary string, args ...string) (*process, error) {
-	p := &process{exited: make(chan struct{})}
-	p.cmd = exec.Command(binary, append([]string{"serve", "--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0"}, args...)...)
-	p.cmd.Stderr = &p.stderr
-	p.cmd.Env = withoutSettings(os.Environ())
-	stdout, err := p.cmd.StdoutPipe()
+	p, err := launchProcess(binary, args...)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	// The first wait that a machine may need; nothing else is waited for by time.
-	hung := time.AfterFunc(time.Minute, func() { p.cmd.Process.Kill() })
-	defer hung.Stop()
-	ready := p.readLines(bufio.NewScanner(stdout))
-	go func() {
-		io.Copy(io.Discard, stdout)
-		p.cmd.Wait()
-		close(p.exited)
-	}()
+	ready := p.prints("ready")
+	p.leave()
 	if !ready {
 		<-p.exited
 		return nil, fmt.Errorf("%v\n%s", p.cmd.ProcessState, &p.stderr)
@@ -53,10 +42,29 @@ func startProcess(binary string, args ...string) (*process, error) {
 	return p, nil
 }
 
-// readLines reads what is printed up to "ready", and reports whether that came.
-func (p *process) readLines(lines *bufio.Scanner) bool {
-	for lines.Scan() {
-		line := lines.Text()
+// launchProcess runs "usher serve" with the arguments. Until leave is called, what it prints has to be read.
+func launchProcess(binary string, args ...string) (*process, error) {
+	p := &process{exited: make(chan struct{})}
+	p.cmd = exec.Command(binary, append([]string{"serve", "--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0"}, args...)...)
+	p.cmd.Stderr = &p.stderr
+	p.cmd.Env = withoutSettings(os.Environ())
+	var err error
+	if p.output, err = p.cmd.StdoutPipe(); err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	p.lines = bufio.NewScanner(p.output)
+	// The first wait that a machine may need; nothing else is waited for by time.
+	p.hung = time.AfterFunc(time.Minute, func() { p.cmd.Process.Kill() })
+	return p, nil
+}
+
+// prints reads what is printed up to a line that begins so, and reports whether that came.
+func (p *process) prints(beginning string) bool {
+	for p.lines.Scan() {
+		line := p.lines.Text()
 		p.stdout = append(p.stdout, line)
 		if address, found := strings.CutPrefix(line, "grpc listening on "); found {
 			if strings.HasPrefix(address, "unix://") {
@@ -68,11 +76,21 @@ func (p *process) readLines(lines *bufio.Scanner) bool {
 		if address, found := strings.CutPrefix(line, "http listening on "); found {
 			p.http = address
 		}
-		if line == "ready" {
+		if strings.HasPrefix(line, beginning) {
 			return true
 		}
 	}
 	return false
+}
+
+// leave lets the process print what it likes, until it ends.
+func (p *process) leave() {
+	p.hung.Stop()
+	go func() {
+		io.Copy(io.Discard, p.output)
+		p.cmd.Wait()
+		close(p.exited)
+	}()
 }
 
 // stop sends the signal, waits for the end and returns the exit status (-1: by a signal).

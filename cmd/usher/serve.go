@@ -22,7 +22,7 @@ access file, and tokens or client certificates.
 
 The addresses are printed, a line each, and 'ready' when it serves. Certificates, access
 file and tokens are read again when they change. SIGTERM or SIGINT lets running calls
-finish and stops it; a second one stops it at once. SIGHUP reads the files at once, and
+finish and stops it; a second one, or one before it is ready, stops it at once. SIGHUP reads the files at once, and
 goes on with a new decision log file. The log goes to stderr.`,
 		Example: `  usher serve --demo --data-dir /tmp/usher-demo
   usher serve --config /etc/usher/usher.yaml
@@ -30,10 +30,8 @@ goes on with a new decision log file. The log goes to stderr.`,
   USHER_DATA_DIR=/var/lib/usher usher serve`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			stops, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
-			signal.Notify(stops, syscall.SIGTERM, os.Interrupt)
+			hangups := make(chan os.Signal, 1)
 			signal.Notify(hangups, syscall.SIGHUP)
-			defer signal.Stop(stops)
 			defer signal.Stop(hangups)
 			known, err := s.prepare()
 			if err != nil {
@@ -43,7 +41,7 @@ goes on with a new decision log file. The log goes to stderr.`,
 			for _, sentence := range append(s.warnings(), known.remarks()...) {
 				logger.Warn(sentence)
 			}
-			return s.serve(cmd.Context(), known, cmd.OutOrStdout(), logger, stops, hangups)
+			return s.serve(cmd.Context(), known, cmd.OutOrStdout(), logger, hangups)
 		},
 	}
 	s.addFlags(cmd)

@@ -88,9 +88,9 @@ func (s *settings) declare() {
 func (s *settings) declarePlaces(flags *pflag.FlagSet) {
 	flags.StringVar(&s.config, "config", "", "a YAML `FILE` with settings: the flags, without the dashes, as keys")
 	flags.StringVar(&s.dataDir, "data-dir", "", "the `DIRECTORY` of the data; it has to be there")
-	flags.StringVar(&s.grpcAddress, "grpc-address", "127.0.0.1:7301", "where to serve gRPC, `HOST:PORT` (port 0: any)")
-	flags.StringVar(&s.httpAddress, "http-address", "127.0.0.1:7302", "where to serve metrics and health, `HOST:PORT` (port 0: any)")
-	flags.StringVar(&s.unixSocket, "unix-socket", "", "a `PATH` at which to serve gRPC, too")
+	flags.StringVar(&s.grpcAddress, "grpc-address", "127.0.0.1:7301", "where to serve gRPC, `HOST:PORT` (port 0: any; empty: at the unix socket only)")
+	flags.StringVar(&s.httpAddress, "http-address", "127.0.0.1:7302", "where to serve metrics and health, `HOST:PORT` (port 0: any; empty: nowhere)")
+	flags.StringVar(&s.unixSocket, "unix-socket", "", "a `PATH` at which to serve gRPC")
 	s.unixMode = 0o660
 	flags.Var(&s.unixMode, "unix-socket-mode", "who may use that socket, as the mode of its file")
 	s.cacheSize = 64 << 20

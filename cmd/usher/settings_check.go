@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -18,7 +20,7 @@ func (s *settings) prepare() (identities, error) {
 		return identities{}, err
 	}
 	if err := errors.Join(s.checkWhole(), s.checkAddress("grpc-address", s.grpcAddress), s.checkAddress("http-address", s.httpAddress),
-		s.checkPlaces(), s.checkDataDir()); err != nil {
+		s.checkEndpoint(), s.checkPlaces(), s.checkDataDir()); err != nil {
 		return identities{}, err
 	}
 	return s.loadIdentities()
@@ -56,6 +58,9 @@ func (s *settings) checkWhole() error {
 	needs("tls-client-ca-file", s.clientCAFile, "tls-cert-file", s.certFile, "client certificates are shown over TLS, for which the server needs its own")
 	needs("tls-client-ca-file", s.clientCAFile, "access-file", s.accessFile, "nothing would say what their callers may")
 	needs("tokens-file", s.tokensFile, "access-file", s.accessFile, "nothing would say what their callers may")
+	if s.grpcAddress+s.unixSocket == "" {
+		faults = append(faults, usagef("%s is empty, and there is no unix-socket: nobody could call", s.named("grpc-address")))
+	}
 	if s.accessFile != "" && s.tokensFile+s.clientCAFile+s.unixSocket == "" {
 		faults = append(faults, usagef("%s without tokens-file, tls-client-ca-file or unix-socket: nobody could show who they are", s.named("access-file")))
 	}
@@ -65,16 +70,37 @@ func (s *settings) checkWhole() error {
 	return errors.Join(faults...)
 }
 
-// checkAddress refuses an address that other machines reach, unless it is safe to let them.
+// checkAddress refuses an address that other machines reach, unless it is safe to let them. An empty one is
+// not listened on.
 func (s *settings) checkAddress(name, address string) error {
+	if address == "" {
+		return nil
+	}
 	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return usagef("%s %q: it is HOST:PORT, such as 127.0.0.1:7301", s.named(name), address)
+	if err != nil || !isPort(port) {
+		return usagef("%s %q: it is HOST:PORT, such as %s", s.named(name), address, s.flags.Lookup(name).DefValue)
 	}
 	if isLoopback(host) || s.isGuarded() {
 		return nil
 	}
 	return s.refuseAddress(name, address, port)
+}
+
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
+}
+
+// checkEndpoint refuses what no traces could be sent to: nobody would miss them.
+func (s *settings) checkEndpoint() error {
+	if s.traceEndpoint == "" {
+		return nil
+	}
+	endpoint, err := url.Parse("https://" + strings.TrimPrefix(s.traceEndpoint, "https://"))
+	if err != nil || endpoint.Hostname() == "" || !isPort(endpoint.Port()) || endpoint.Path != "" {
+		return usagef("%s: it is HOST:PORT, such as 127.0.0.1:4317, or with TLS https://HOST:PORT", s.named("trace-endpoint"))
+	}
+	return nil
 }
 
 // isGuarded is whether other machines may reach the server: what is sent is hidden, callers can show who
@@ -104,19 +130,33 @@ func (s *settings) refuseAddress(name, address, port string) error {
 // checkPlaces refuses names of files that can't be made.
 func (s *settings) checkPlaces() error {
 	var faults []error
-	for _, place := range []struct{ name, path string }{{"unix-socket", s.unixSocket}, {"decision-log", s.decisionLog}} {
+	for _, place := range []struct {
+		name, path string
+		takes      func(there fs.FileInfo) error // what has the name already
+	}{{"unix-socket", s.unixSocket, takesSocket}, {"decision-log", s.decisionLog, takesLog}} {
 		if place.path == "" || place.path == "-" {
 			continue
 		}
-		info, err := os.Stat(filepath.Dir(place.path))
+		directory := filepath.Dir(place.path)
+		info, err := os.Stat(directory)
 		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%s is not a directory", filepath.Dir(place.path))
+			err = fmt.Errorf("%s is not a directory", directory)
+		}
+		if there, missing := os.Lstat(place.path); err == nil && missing == nil {
+			err = place.takes(there)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s %s: %w", s.named(place.name), place.path, err))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+func takesLog(there fs.FileInfo) error {
+	if there.IsDir() {
+		return errors.New("it is a directory: name a file in it")
+	}
+	return nil
 }
 
 // checkDataDir refuses a directory that is not there, except for the demo: an empty store denies

@@ -96,7 +96,11 @@ func (s *settings) take(path string, k key) error {
 	if f == nil || f.Name == "config" {
 		return usagef("%s:%d: there is no setting %q: %s", path, k.line, k.name, policy.Suggest(k.name, s.names()))
 	}
-	if err := f.Value.Set(k.value); err != nil {
+	err := f.Value.Set(k.value)
+	if err != nil && f.Value.Type() == "bool" {
+		err = errors.New("write it as true or false")
+	}
+	if err != nil {
 		return usagef("%s:%d: %s: %q: %w", path, k.line, k.name, k.value, err)
 	}
 	setSource(f, fmt.Sprintf("%s:%d", path, k.line))

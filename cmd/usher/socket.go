@@ -36,9 +36,8 @@ func clearSocket(path string) error {
 	if err != nil {
 		return fmt.Errorf("--unix-socket: %w", err)
 	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("--unix-socket %s: there is something else of that name, which is not a socket\n"+
-			"  Choose another path, or move it away", path)
+	if err := takesSocket(info); err != nil {
+		return fmt.Errorf("--unix-socket %s: %w", path, err)
 	}
 	conn, err := net.Dial("unix", path)
 	if err == nil {
@@ -50,4 +49,13 @@ func clearSocket(path string) error {
 		return fmt.Errorf("--unix-socket %s: %w", path, err)
 	}
 	return os.Remove(path)
+}
+
+// takesSocket refuses to put a socket in the place of something else.
+func takesSocket(there fs.FileInfo) error {
+	if there.Mode().Type() != fs.ModeSocket {
+		return errors.New("there is something else of that name, which is not a socket\n" +
+			"  Choose another path, or move it away")
+	}
+	return nil
 }
