@@ -94,8 +94,11 @@ func wholeFile(name string, write func(*os.File) error) error {
 	if err = write(file); err == nil {
 		err = file.Sync()
 	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return err // as it is, to be told as a status if it is one
 	}
 	if err := os.Rename(file.Name(), name); err != nil {
 		return fmt.Errorf("the file is whole, but can't get its name: %w", err)
