@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/url"
+	"regexp"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -112,10 +112,8 @@ func (s *settings) printJSON(w io.Writer) error {
 	return writeValue(w, map[string]any{"settings": all})
 }
 
-// masked hides the password in a URL.
-func masked(value string) string {
-	if u, err := url.Parse(value); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return value
-}
+// password matches what comes up to the end of USER:PASSWORD@ in an address, also in one that isn't right.
+var password = regexp.MustCompile(`^((?:[a-z]+://)?[^/:@]*:).+@`)
+
+// masked hides the password in an address.
+func masked(value string) string { return password.ReplaceAllString(value, "${1}xxxxx@") }

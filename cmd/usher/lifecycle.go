@@ -20,6 +20,8 @@ import (
 func (s *settings) serve(ctx context.Context, known identities, out io.Writer, logger *slog.Logger, hangups <-chan os.Signal) (err error) {
 	stops := make(chan os.Signal, 2)
 	defer signal.Stop(stops)
+	hurry, hurryUp := context.WithCancel(context.Background()) // done when stopping can't wait any more
+	defer hurryUp()
 	logger.Info("starting", "version", ownVersion())
 	defer func() {
 		if err == nil {
@@ -43,7 +45,7 @@ func (s *settings) serve(ctx context.Context, known identities, out io.Writer, l
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	observers, err := s.openObservers(ctx, logger)
-	defer observers.close(logger)
+	defer observers.close(hurry, logger)
 	if err != nil {
 		return err
 	}
@@ -59,7 +61,7 @@ func (s *settings) serve(ctx context.Context, known identities, out io.Writer, l
 	// Not before: as long as there is no server there is nothing to finish, and a signal ends the process.
 	signal.Notify(stops, syscall.SIGTERM, os.Interrupt)
 	running.startGRPC(srv, listeners)
-	defer running.stop(srv, stops, logger)
+	defer running.stop(hurry, srv, logger)
 	defer beside(ctx, func(ctx context.Context) { s.maintain(ctx, srv, logger) })()
 	defer beside(ctx, srv.WatchClock)()
 	defer beside(ctx, func(ctx context.Context) { follow(ctx, known.files(), hangups, observers.reopen, logger) })()
@@ -77,10 +79,16 @@ func (s *settings) serve(ctx context.Context, known identities, out io.Writer, l
 	select {
 	case sig := <-stops:
 		logger.Info("stopping", "signal", sig.String())
-		return nil
-	case err := <-running.failures:
-		return err
+	case err = <-running.failures:
 	}
+	go func() {
+		select {
+		case <-stops:
+			hurryUp()
+		case <-hurry.Done():
+		}
+	}()
+	return err
 }
 
 // maintainEvery is the pause between two runs of the maintenance.
@@ -145,18 +153,11 @@ func (r *running) startGRPC(srv *server.Server, ls *listeners) {
 	}
 }
 
-// stop lets running calls finish, unless that takes too long or a signal comes. HTTP goes
+// stop lets running calls finish, unless that takes too long or hurry is done. HTTP goes
 // on until it has, so that the probes can see what is going on.
-func (r *running) stop(srv *server.Server, signals <-chan os.Signal, logger *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.drain)
+func (r *running) stop(hurry context.Context, srv *server.Server, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(hurry, r.drain)
 	defer cancel()
-	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	srv.Stop(ctx)
 	if ctx.Err() != nil {
 		logger.Warn("calls that had not ended were cut off")

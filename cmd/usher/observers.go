@@ -46,8 +46,8 @@ func (o *observers) reopen() error {
 // closeTime is how long what waits to be written or sent may take when the server stops.
 const closeTime = 5 * time.Second
 
-func (o *observers) close(logger *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+func (o *observers) close(hurry context.Context, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(hurry, closeTime)
 	defer cancel()
 	if o.decisions != nil {
 		if err := o.decisions.Close(ctx); err != nil {
