@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -48,20 +49,20 @@ func failAndResume(t *testing.T, s *Store, ended <-chan error) {
 	whole(t, s)
 }
 
-// TestLongViewEndsWhenTheFileIsReopened: who reads for long must not hold up everybody.
+// TestLongViewEndsWhenTheFileIsReopened: who reads for long must not hold up everybody, be it with
+// many reads or with one.
 func TestLongViewEndsWhenTheFileIsReopened(t *testing.T) {
-	for what, read := range map[string]func(store.Reader) error{
-		"many reads": func(r store.Reader) error { _, err := r.Tenant("none"); return err },
-		"one scan": func(r store.Reader) error {
-			for t.Context().Err() == nil {
-				for _, err := range r.Assignments(1, store.AssignmentKey{}) {
-					if err != nil {
-						return err
-					}
+	for what, read := range map[string]func(context.Context, *Store, store.Reader) error{
+		"many reads": func(ctx context.Context, _ *Store, r store.Reader) error {
+			for ctx.Err() == nil {
+				if _, err := r.Tenant("none"); !errors.Is(err, store.ErrNotFound) {
+					return err
 				}
 			}
-			return t.Context().Err()
+			return ctx.Err()
 		},
+		"one read":           oneRead(store.Range{}),
+		"one read backwards": oneRead(store.Range{NewestFirst: true}),
 	} {
 		t.Run(what, func(t *testing.T) {
 			s := failing(t)
@@ -69,17 +70,27 @@ func TestLongViewEndsWhenTheFileIsReopened(t *testing.T) {
 			go func() {
 				ended <- s.View(ctx, func(r store.Reader) error {
 					close(begun)
-					for t.Context().Err() == nil {
-						if err := read(r); err != nil && !errors.Is(err, store.ErrNotFound) {
-							return err
-						}
-					}
-					return t.Context().Err()
+					return read(t.Context(), s, r)
 				})
 			}()
 			<-begun
 			failAndResume(t, s, ended)
 		})
+	}
+}
+
+// oneRead reads change records, and goes on behind the first when the file is to be opened again.
+func oneRead(records store.Range) func(context.Context, *Store, store.Reader) error {
+	return func(ctx context.Context, s *Store, r store.Reader) error {
+		for _, err := range r.History(1, records) {
+			if err != nil {
+				return err
+			}
+			for !s.reopening.Load() && ctx.Err() == nil {
+				<-time.After(time.Millisecond)
+			}
+		}
+		return ctx.Err()
 	}
 }
 
