@@ -60,6 +60,12 @@ func (s *Server) makeBackup(spool *os.File, stream grpc.ServerStreamingServer[us
 	}
 	done := make(chan made, 1)
 	go func() {
+		leave, err := s.overload.computing.enter(ctx)
+		if err != nil {
+			done <- made{err: err}
+			return
+		}
+		defer leave()
 		revision, err := s.store.Backup(ctx, spool)
 		done <- made{revision, err}
 	}()

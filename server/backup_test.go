@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	usherv1 "github.com/usher-pdp/usher/gen/usher/v1"
+	"github.com/usher-pdp/usher/server"
 	"github.com/usher-pdp/usher/store/bolt"
 )
 
@@ -44,7 +45,7 @@ func (h *harness) startBackup(t *testing.T) (grpc.ServerStreamingClient[usherv1.
 func readBackup(t *testing.T, stream grpc.ServerStreamingClient[usherv1.BackupResponse], first *usherv1.BackupResponse) (path, revision string) {
 	t.Helper()
 	var content []byte
-	last := first
+	last := &usherv1.BackupResponse{}
 	for message, err := first, error(nil); !errors.Is(err, io.EOF); message, err = stream.Recv() {
 		if err != nil {
 			t.Fatal(err)
@@ -186,6 +187,39 @@ func (h *harness) unlabelled(t *testing.T, name string) string {
 		t.Fatalf("there is no metric %s", name)
 	}
 	return strings.TrimPrefix(lines[at], name+" ")
+}
+
+// TestBackupWithoutRoom: where the copy finds no room there is no backup, and everything else goes
+// on. When there is room again, there is one.
+func TestBackupWithoutRoom(t *testing.T) {
+	dir := smallDisk(t, "1m")
+	ballast := filepath.Join(dir, "ballast")
+	fillDisk(t, ballast)
+	h := configuredHarness(t, func(c *server.Config) { c.SpoolDir = dir })
+	for range 3 {
+		stream, err := h.operator.Backup(t.Context(), &usherv1.BackupRequest{})
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		badCall{code: codes.Unavailable, reason: "STORE_UNAVAILABLE", remedy: "try again"}.compare(t, err)
+		if strings.Contains(err.Error(), dir) {
+			t.Errorf("the error names the server's files: %v", err)
+		}
+	}
+	if n := h.unlabelled(t, "usher_last_backup_timestamp_seconds"); n != "0" {
+		t.Errorf("none was made, and the last one is of %s", n)
+	}
+	if _, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{Tenant: "acme", Catalog: "liveagent", FirstAdministrator: "user:root"}); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	stream, first := h.startBackup(t)
+	readBackup(t, stream, first)
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("beside the data is left %v, %v", left, err)
+	}
 }
 
 // TestBackupOfADamagedStore: none is made of it. Only the log says what is damaged.

@@ -21,18 +21,7 @@ import (
 // none about the server's files; checks go on, and when there is room writes do.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	if err := syscall.Mount("usher-test", dir, "tmpfs", 0, "size=24m"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("tmpfs can't be mounted, and has to be in CI: %v", err)
-		}
-		t.Skipf("SKIPPED: tmpfs can't be mounted: %v; run it as root on Linux", err)
-	}
-	t.Cleanup(func() { // after the store is closed
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := smallDisk(t, "24m")
 	h := openHarness(t, dir, &clock{now: testTime}, 64<<20)
 	h.putCatalog(t, deskCatalog(1, deskAgent))
 	if _, err := h.operator.CreateTenant(t.Context(), &usherv1.CreateTenantRequest{Tenant: "desk", Catalog: "desk", FirstAdministrator: "user:root"}); err != nil {
@@ -101,6 +90,24 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("there is room again: %v", err)
 	}
 	check()
+}
+
+// smallDisk mounts a disk in memory. What is opened on it has to be closed by later cleanups.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("usher-test", dir, "tmpfs", 0, "size="+size); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("tmpfs can't be mounted, and has to be in CI: %v", err)
+		}
+		t.Skipf("SKIPPED: tmpfs can't be mounted: %v; run it as root on Linux", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // fillDisk makes a file that takes all the room that there is.

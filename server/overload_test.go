@@ -389,6 +389,13 @@ func TestWhatComputesWaitsForAProcessor(t *testing.T) {
 				}
 				return err
 			},
+			"Backup": func() error {
+				stream, err := h.operator.Backup(t.Context(), &usherv1.BackupRequest{})
+				if err == nil {
+					_, err = stream.Recv()
+				}
+				return err
+			},
 			"VerifyChanges": func() error {
 				stream, err := h.operator.VerifyChanges(t.Context(), &usherv1.VerifyChangesRequest{})
 				if err == nil {

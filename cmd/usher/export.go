@@ -84,8 +84,12 @@ func writeWhole(stdout io.Writer, name string, write func(io.Writer) error) erro
 	})
 }
 
-// wholeFile lets write fill a file, which gets its name when it is whole and on disk.
+// wholeFile lets write fill a file, which gets its name when it is whole and on disk. What has the
+// name and is no file, such as a device, is not replaced.
 func wholeFile(name string, write func(*os.File) error) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is there and is not a file: name another one", name)
+	}
 	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-*")
 	if err != nil {
 		return err

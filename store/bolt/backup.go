@@ -49,6 +49,8 @@ func (s *Store) copy(ctx context.Context, to io.Writer) (revision store.Revision
 	if s.file == nil {
 		return revision, fmt.Errorf("%w: the file %s is not open", store.ErrUnavailable, s.path)
 	}
+	s.metrics.reading.Add(1)
+	defer s.metrics.reading.Add(-1)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	least := s.newest.Load()
 	tx, err := s.file.begin(false)
@@ -70,7 +72,7 @@ func (s *Store) copy(ctx context.Context, to io.Writer) (revision store.Revision
 		default:
 		}
 		if s.reopening.Load() {
-			return fmt.Errorf("%w: a write has failed meanwhile; check the disk, then make the backup again", store.ErrUnavailable)
+			return errReopening
 		}
 		return nil
 	}}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -234,6 +235,55 @@ func TestCheckFindsDamagedPages(t *testing.T) {
 		if _, err := Check(ctx, path, nil); err != nil && !errors.Is(err, store.ErrForeign) && !errors.Is(err, store.ErrNewerFormat) {
 			t.Errorf("byte %d: %v", at, err)
 		}
+	}
+}
+
+// TestCheckFindsAnOlderPage puts the page that a commit has left behind to the place of the one that
+// it wrote instead. All in it was right once: nothing but its number gives it away.
+func TestCheckFindsAnOlderPage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usher.db")
+	s := open(t, path, Options{})
+	var toggles []store.Change
+	for i := range 200 {
+		toggles = append(toggles, store.SetToggle{Tenant: 1, Toggle: fmt.Sprintf("toggle-%03d", i), On: true})
+	}
+	commit(t, s, "t", append([]store.Change{store.CreateTenant{Name: "t"}}, toggles...)...)
+	commit(t, s, "t", store.SetToggle{Tenant: 1, Toggle: "toggle-000", On: false})
+	shrink(t, s)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, free, err := readState(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	page := func(id uint64) []byte { return good[int64(id)*m.pageSize:][:m.pageSize] }
+	key := textKey(1, "toggle-000")
+	planted := 0
+	for id := uint64(2); id < m.high; id++ {
+		if slices.Contains(free, id) || native.Uint64(page(id)) != id || native.Uint16(page(id)[8:]) != flagLeaf || !bytes.Contains(page(id), key) {
+			continue
+		}
+		for _, old := range free {
+			if native.Uint16(page(old)[8:]) != flagLeaf || native.Uint16(page(old)[10:]) != native.Uint16(page(id)[10:]) || !bytes.Contains(page(old), key) {
+				continue
+			}
+			bad := bytes.Clone(good)
+			copy(bad[int64(id)*m.pageSize:], page(old))
+			replace(t, path, bad)
+			if report := checked(t, path); !strings.Contains(fmt.Sprint(report.Findings), fmt.Sprint("it says that it is page ", old)) {
+				t.Errorf("page %d in the place of page %d: it finds %+v", old, id, report.Findings)
+			}
+			planted++
+		}
+	}
+	if planted == 0 {
+		t.Fatal("there is no such page: the test doesn't test")
 	}
 }
 

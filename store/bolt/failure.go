@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +17,12 @@ import (
 // roomAgain is how many bytes have to be free on a disk that was full before writes are taken
 // again. A small write may find a place in the file long before there is room for the others.
 const roomAgain = 1 << 20
+
+// longView is how long the writer waits for Views before it ends them.
+const longView = 100 * time.Millisecond
+
+// errReopening is the error of a View that has read for too long.
+var errReopening = fmt.Errorf("%w: a write has failed meanwhile and the file is opened again: check the disk, then try again", store.ErrUnavailable)
 
 // WriteFailure says why no writes are taken: nil, or an ErrUnavailable. Each second the
 // store opens its file again and writes to it; when that works, writes are taken again.
@@ -93,7 +100,13 @@ func (s *Store) settleAgain() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(settle(f, filepath.Dir(s.path)), f.Close())
+	if s.file == nil { // and with it the lock is gone: by now another process may have the file
+		_, _, err = inspect(f, syscall.LOCK_EX)
+	}
+	if err == nil {
+		err = settle(f, filepath.Dir(s.path))
+	}
+	return errors.Join(err, f.Close())
 }
 
 // settle makes the state of a file survive a loss of power: it syncs the directory that has its
@@ -125,9 +138,7 @@ func settle(f *os.File, dir string) error {
 // reopen closes the file and opens it again, because after a failed write bbolt's
 // memory need not be what the file is. What is then in the file is what counts.
 func (s *Store) reopen() error {
-	s.reopening.Store(true) // a backup ends early
-	defer s.reopening.Store(false)
-	s.opened.Lock()
+	s.lockOpened()
 	defer s.opened.Unlock()
 	if s.file != nil {
 		_ = s.file.close() // it may be broken; what matters is whether it opens again
@@ -143,6 +154,25 @@ func (s *Store) reopen() error {
 	s.file = f
 	s.newest.Store(newest)
 	return nil
+}
+
+// lockOpened waits for Views and backups. Others wait meanwhile, and checks are among them: what
+// still reads after longView ends with an error.
+func (s *Store) lockOpened() {
+	locked := make(chan struct{})
+	go func() {
+		s.opened.Lock()
+		close(locked)
+	}()
+	long := time.NewTimer(longView)
+	defer long.Stop()
+	select {
+	case <-locked:
+	case <-long.C:
+		s.reopening.Store(true)
+		defer s.reopening.Store(false)
+		<-locked
+	}
 }
 
 // probe makes a commit that changes nothing.

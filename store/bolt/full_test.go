@@ -81,9 +81,8 @@ func testDiskFull(t *testing.T, dir string) {
 				t.Errorf("round %d: error is %v", round, err)
 			}
 		}
-		failed := s.failedCommits.Load()
-		if s.WriteFailure() == nil || failed == 0 {
-			t.Errorf("WriteFailure is %v, and %d commits have failed", s.WriteFailure(), failed)
+		if m := measured(t, s); s.WriteFailure() == nil || m["usher_store_writable"] != 0 || m["usher_store_failed_commits_total"] == 0 {
+			t.Errorf("WriteFailure is %v, writable %v, and %v commits have failed", s.WriteFailure(), m["usher_store_writable"], m["usher_store_failed_commits_total"])
 		}
 		// So little room lets small writes pass now and then.
 		if info, err := os.Stat(ballast); err != nil || os.Truncate(ballast, info.Size()-roomAgain/2) != nil {
@@ -111,7 +110,7 @@ func testDiskFull(t *testing.T, dir string) {
 		}
 		<-time.After(2 * time.Second)
 		synctest.Wait()
-		if err := s.WriteFailure(); err != nil {
+		if err := s.WriteFailure(); err != nil || measured(t, s)["usher_store_writable"] != 1 {
 			t.Errorf("there is room again, but %v", err)
 		}
 		if err := write(); err != nil {

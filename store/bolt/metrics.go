@@ -13,7 +13,7 @@ import (
 // metrics are what a store counts as it goes.
 type metrics struct {
 	commit, fsync, writes prometheus.Histogram
-	reading               atomic.Int64 // Views under way
+	reading               atomic.Int64 // Views and backups that read the file
 }
 
 func newMetrics() *metrics {

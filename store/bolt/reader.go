@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"iter"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 
@@ -17,6 +18,8 @@ type reader struct {
 	revision store.Revision
 	buckets  [bucketCount]*bbolt.Bucket // as far as they have been looked up
 	tenant   store.Tenant               // that was looked up last
+
+	reopening *atomic.Bool // it is to end; nil: it need not
 }
 
 // newReader returns the reader of a transaction that began when that state was published.
@@ -58,6 +61,14 @@ func (r *reader) get(b bucket, key []byte) ([]byte, bool, error) {
 	return nil, false, err
 }
 
+// proceed is an error when the reader has to end.
+func (r *reader) proceed() error {
+	if r.reopening != nil && r.reopening.Load() {
+		return errReopening
+	}
+	return nil
+}
+
 // scan calls each with the records that begin with prefix and come after a key, in
 // order, until it returns false. What it is given is only valid until it returns.
 func (r *reader) scan(b bucket, prefix, after []byte, each func(key, value []byte) bool) error {
@@ -78,6 +89,9 @@ func (r *reader) scan(b bucket, prefix, after []byte, each func(key, value []byt
 		}
 		if !each(c.key, c.value) {
 			return nil
+		}
+		if err := r.proceed(); err != nil {
+			return err
 		}
 	}
 	return err
@@ -102,6 +116,9 @@ func (r *reader) scanBack(b bucket, prefix, before []byte, each func(key, value 
 		if !each(c.key, c.value) {
 			return nil
 		}
+		if err := r.proceed(); err != nil {
+			return err
+		}
 	}
 	return err
 }
@@ -116,6 +133,9 @@ type cursor struct {
 
 func (r *reader) cursor(b bucket) (c *cursor, err error) {
 	defer guard(&err)
+	if err := r.proceed(); err != nil {
+		return nil, err
+	}
 	found := r.bucket(b)
 	if found == nil {
 		return nil, damaged("the bucket %q is missing", b.name())

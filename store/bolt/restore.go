@@ -61,7 +61,7 @@ func restore(ctx context.Context, backup, path string, force bool, progress Prog
 	}
 	defer func() { _ = from.Close() }()
 	if _, _, err := inspect(from, syscall.LOCK_SH); errors.Is(err, store.ErrInUse) {
-		return Restored{}, fmt.Errorf("it is no backup but a file %w; 'usher backup' makes a backup of it", err)
+		return Restored{}, fmt.Errorf("it is no backup: %w; 'usher backup' makes a backup of it", err)
 	} else if err != nil {
 		return Restored{}, err
 	}

@@ -53,7 +53,7 @@ type Store struct {
 	opened sync.RWMutex // held to read by Views, to write while the file is reopened
 	file   *file        // nil: it could not be reopened, or is closed
 
-	reopening     atomic.Bool // the writer waits to reopen the file
+	reopening     atomic.Bool // the writer has waited too long to reopen the file
 	metrics       *metrics
 	failure       atomic.Pointer[error] // why no writes are taken; nil: they are
 	failedCommits atomic.Uint64         // how many commits have failed
@@ -100,6 +100,7 @@ func (s *Store) View(ctx context.Context, read func(store.Reader) error) error {
 	if err != nil {
 		return err
 	}
+	r.reopening = &s.reopening
 	return read(r)
 }
 
