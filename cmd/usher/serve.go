@@ -35,6 +35,7 @@ goes on with a new decision log file. The log goes to stderr.`,
 			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(stops)
 			defer signal.Stop(hangups)
+			signal.Ignore(syscall.SIGPIPE) // who reads the logs may go: the server stays
 			known, err := s.prepare()
 			if err != nil {
 				return err
