@@ -35,12 +35,8 @@ func (s *settings) openObservers(ctx context.Context, logger *slog.Logger) (o ob
 	return o, err
 }
 
-const (
-	// reopenTime is how long a log may take to be written to its end before it is reopened.
-	reopenTime = 5 * time.Second
-	// closeTime is how long what waits to be written or sent may take when the server stops.
-	closeTime = 5 * time.Second
-)
+// reopenTime is how long a log may take to be written to its end before it is reopened.
+const reopenTime = 5 * time.Second
 
 // reopen goes on in new files, for programs that rotate logs.
 func (o *observers) reopen(ctx context.Context) error {
@@ -51,6 +47,9 @@ func (o *observers) reopen(ctx context.Context) error {
 	defer cancel()
 	return o.decisions.Reopen(ctx)
 }
+
+// closeTime is how long what waits to be written or sent may take when the server stops.
+const closeTime = 5 * time.Second
 
 func (o *observers) close(logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
