@@ -28,11 +28,17 @@ var (
 	loggedOfResponse = []protoreflect.Name{"name", "version", "outcome", "revision"}
 )
 
+// copying are the reads that give everything away, of a tenant or of all: who took a copy is logged as writes are.
+var copying = map[string]bool{
+	usherv1.OperatorService_Export_FullMethodName: true,
+	usherv1.OperatorService_Backup_FullMethodName: true,
+}
+
 // loggedBytes is how much of a text is logged. What is valid is not longer.
 const loggedBytes = 256
 
 // logCalls logs each administrative call when it has ended, in a line, and turns its error into a
-// status. What goes well is logged at Info if it is a write, at Debug if it is a read; a fault of the
+// status. What goes well is logged at Info if it is a write or a copy, at Debug if it is another read; a fault of the
 // server at Error with its text, which the client doesn't get.
 func (s *Server) logCalls(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	begun := time.Now()
@@ -44,7 +50,7 @@ func (s *Server) logCalls(ctx context.Context, request any, info *grpc.UnaryServ
 		level = slog.LevelError
 	case mapped.Code() == codes.ResourceExhausted:
 		level = slog.LevelDebug // there are many at once, and they are counted
-	case !needs[info.FullMethod].write && (err == nil || mapped.Code() == codes.Canceled):
+	case !needs[info.FullMethod].write && !copying[info.FullMethod] && (err == nil || mapped.Code() == codes.Canceled):
 		level = slog.LevelDebug
 	}
 	if s.logger.Enabled(ctx, level) {

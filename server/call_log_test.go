@@ -3,6 +3,8 @@ package server_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -113,6 +115,16 @@ func TestEachAdministrativeCallIsALine(t *testing.T) {
 			_, err := h.operator.GetTenant(t.Context(), &usherv1.GetTenantRequest{Tenant: "nobody"})
 			return "", err
 		}, map[string]any{"level": "INFO", "code": "NotFound", "tenant": "nobody", "reason": "TENANT_NOT_FOUND"}},
+		"Operator/Export": {func() (string, error) { // a copy of all, which is logged like a write
+			stream, err := h.operator.Export(t.Context(), &usherv1.ExportRequest{Tenant: "desk"})
+			for err == nil {
+				_, err = stream.Recv()
+			}
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return "", err
+		}, map[string]any{"level": "INFO", "code": "OK", "tenant": "desk"}},
 		"Operator/EraseSubject": {func() (string, error) { // the log forgets, too
 			r, err := h.operator.EraseSubject(t.Context(), &usherv1.EraseSubjectRequest{Tenant: "desk", Subject: "user:hidden3", Justification: secret})
 			return r.GetRevision(), err

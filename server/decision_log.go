@@ -72,6 +72,8 @@ type loggedDecision struct {
 }
 
 const (
+	// standardOutputName is what standard output is called in DecisionLogConfig.
+	standardOutputName = "-"
 	// waitingDecisions is how many decisions can wait if nothing else is said.
 	waitingDecisions = 16 << 10
 	// decisionLogBytes is about how much is given to the operating system at once.
@@ -110,7 +112,7 @@ func NewDecisionLog(config DecisionLogConfig) (*DecisionLog, error) {
 
 // open opens the file.
 func (l *DecisionLog) open() (io.WriteCloser, error) {
-	if l.file == "-" {
+	if l.file == standardOutputName {
 		return standardOutput{os.Stdout}, nil
 	}
 	f, err := os.OpenFile(l.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) // #nosec G302 -- the group reads the log
@@ -126,14 +128,25 @@ type standardOutput struct{ io.Writer }
 func (standardOutput) Close() error { return nil }
 
 // Reopen goes on in the file that has the name now, for programs that rotate logs: what was decided
-// before is in the old one. With an error, it goes on with the old one.
-func (l *DecisionLog) Reopen() error {
+// before is in the old one. With an error, it goes on with the old one; when ctx is done first, because
+// nobody takes what is written, that of ctx. Standard output has no other file.
+func (l *DecisionLog) Reopen(ctx context.Context) error {
+	if l.file == standardOutputName {
+		return nil
+	}
 	answer := make(chan error, 1)
 	select {
 	case l.reopen <- answer:
-		return <-answer
 	case <-l.closing:
 		return errors.New("the decision log is closed")
+	case <-ctx.Done():
+		return fmt.Errorf("reopening the decision log: it can't be written: %w", ctx.Err())
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("reopening the decision log: %w", ctx.Err())
 	}
 }
 
@@ -192,19 +205,25 @@ func (l *DecisionLog) run(w *decisionWriter) {
 		case d := <-l.queue:
 			w.add(&d)
 		case answer := <-l.reopen:
+			l.writeWaiting(w)
 			answer <- w.reopen()
 		case <-l.closing:
-			for len(l.queue) > 0 {
-				d := <-l.queue
-				if w.add(&d); w.buffered.Len() >= decisionLogBytes {
-					w.flush()
-				}
-			}
-			w.flush()
+			l.writeWaiting(w)
 			l.ended <- w.to.Close()
 			return
 		}
 	}
+}
+
+// writeWaiting writes what waits now.
+func (l *DecisionLog) writeWaiting(w *decisionWriter) {
+	for range len(l.queue) {
+		d := <-l.queue
+		if w.add(&d); w.buffered.Len() >= decisionLogBytes {
+			w.flush()
+		}
+	}
+	w.flush()
 }
 
 // decisionWriter is the end of a DecisionLog that writes.
@@ -253,7 +272,6 @@ func (w *decisionWriter) flush() {
 
 // reopen goes on with the file that has the name now.
 func (w *decisionWriter) reopen() error {
-	w.flush()
 	to, err := w.log.open()
 	if err != nil {
 		return err

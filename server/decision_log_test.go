@@ -168,39 +168,39 @@ func TestDecisionLogLeavesOutWhatItShould(t *testing.T) {
 	}
 }
 
-// TestDecisionLogThatIsNotRead: the other end of a pipe reads nothing. Checks go on; what can't wait is
-// dropped, and counted; and what was not dropped is written when somebody reads.
-func TestDecisionLogThatIsNotRead(t *testing.T) {
-	t.Parallel()
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+// unreadPipe makes a pipe that is full, so that whoever writes to it waits until somebody reads. It is full of
+// line breaks, which JSON does not mind.
+func unreadPipe(t *testing.T) (path string, reader *os.File) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	reader, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close()
-	log := newDecisionLog(t, server.DecisionLogConfig{File: pipe, Sample: 1, Queue: 10})
-	h := loggingHarness(t, log)
-	asked := 0
-	for h.value(t, "usher_decision_log_dropped_total") == 0 {
-		h.askMuch(t)
-		asked += 5
+	t.Cleanup(func() { reader.Close() })
+	fill, err := syscall.Open(path, syscall.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if waiting := h.value(t, "usher_decision_log_waiting"); waiting != 10 {
-		t.Errorf("%v wait in a full queue of 10", waiting)
+	defer syscall.Close(fill)
+	for page := bytes.Repeat([]byte("\n"), os.Getpagesize()); err == nil; {
+		_, err = syscall.Write(fill, page)
 	}
-	soon, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	if err := log.Close(soon); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("closing a log that can't be written: %v", err)
+	if !errors.Is(err, syscall.EAGAIN) {
+		t.Fatal(err)
 	}
-	kept := asked - int(h.value(t, "usher_decision_log_dropped_total"))
+	return path, reader
+}
+
+// readDecisions reads that many decisions, beside the test.
+func readDecisions(reader io.Reader, count int) <-chan error {
 	read := make(chan error, 1)
-	lines := 0
 	go func() {
-		for decoder := json.NewDecoder(reader); lines < kept; lines++ {
+		decoder := json.NewDecoder(reader)
+		for range count {
 			var line map[string]any
 			if err := decoder.Decode(&line); err != nil {
 				read <- err
@@ -209,6 +209,31 @@ func TestDecisionLogThatIsNotRead(t *testing.T) {
 		}
 		read <- nil
 	}()
+	return read
+}
+
+// TestDecisionLogThatIsNotRead: the other end of a pipe reads nothing. Checks go on; what can't wait is
+// dropped, and counted; and what was not dropped is written when somebody reads.
+func TestDecisionLogThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	pipe, reader := unreadPipe(t)
+	log := newDecisionLog(t, server.DecisionLogConfig{File: pipe, Sample: 1, Queue: 10})
+	h := loggingHarness(t, log)
+	asked := 0
+	for h.value(t, "usher_decision_log_dropped_total") == 0 || h.value(t, "usher_decision_log_waiting") < 10 {
+		h.askMuch(t)
+		asked += 5
+	}
+	soon, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := log.Reopen(soon); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("reopening a log that can't be written: %v", err)
+	}
+	if err := log.Close(soon); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("closing a log that can't be written: %v", err)
+	}
+	kept := asked - int(h.value(t, "usher_decision_log_dropped_total"))
+	read := readDecisions(reader, kept)
 	if err := log.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +280,7 @@ func TestDecisionLogIsReopened(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.may(t, "desk", "user:root", "view", "team:a")
-	if err := log.Reopen(); err != nil {
+	if err := log.Reopen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.may(t, "desk", "user:carl", "view", "team:a")
@@ -270,8 +295,35 @@ func TestDecisionLogIsReopened(t *testing.T) {
 	if bytes.Count(before, []byte("\n")) != 6 || !bytes.Contains(before, []byte("user:root")) {
 		t.Errorf("the old file has %s", before)
 	}
-	if err := log.Reopen(); err == nil {
+	if err := log.Reopen(t.Context()); err == nil {
 		t.Error("a log that is closed can be reopened")
+	}
+}
+
+// TestDecisionLogIsReopenedAfterWhatWaits: what waits to be written when the log is reopened gets to the old file.
+func TestDecisionLogIsReopenedAfterWhatWaits(t *testing.T) {
+	t.Parallel()
+	pipe, reader := unreadPipe(t)
+	log := newDecisionLog(t, server.DecisionLogConfig{File: pipe, Sample: 1})
+	h := loggingHarness(t, log)
+	const rounds = 100
+	for range rounds {
+		h.askMuch(t)
+	}
+	if err := os.Rename(pipe, pipe+".1"); err != nil {
+		t.Fatal(err)
+	}
+	reopened := make(chan error, 1)
+	go func() { reopened <- log.Reopen(t.Context()) }()
+	read := readDecisions(reader, 5*rounds)
+	if err := <-reopened; err != nil {
+		t.Fatal(err)
+	}
+	if lines := loggedLines(t, log, pipe); len(lines) > 0 {
+		t.Fatalf("%d decisions that were made before are in the new file", len(lines))
+	}
+	if err := <-read; err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -293,7 +345,7 @@ func TestDecisionLogStaysWhenItCannotBeReopened(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := log.Reopen(); err == nil {
+	if err := log.Reopen(t.Context()); err == nil {
 		t.Fatal("a file that can't be made was opened")
 	}
 	h.may(t, "desk", "user:ann", "view", "team:a")

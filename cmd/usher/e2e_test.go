@@ -31,6 +31,8 @@ func TestEndToEnd(t *testing.T) {
 		"Reload":          endToEndReload,
 		"HTTPS":           endToEndHTTPS,
 		"EverySetting":    endToEndEverySetting,
+		"OutputClosed":    endToEndOutputClosed,
+		"OutputNotRead":   endToEndOutputNotRead,
 		"BadInput":        endToEndBadInput,
 		"PrintedCommands": endToEndPrintedCommands,
 		"README":          endToEndREADME,

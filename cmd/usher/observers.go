@@ -35,12 +35,17 @@ func (s *settings) openObservers(ctx context.Context, logger *slog.Logger) (o ob
 	return o, err
 }
 
+// reopenTime is how long a log may take to be written to its end before it is reopened.
+const reopenTime = 5 * time.Second
+
 // reopen goes on in new files, for programs that rotate logs.
-func (o *observers) reopen() error {
+func (o *observers) reopen(ctx context.Context) error {
 	if o.decisions == nil {
 		return nil
 	}
-	return o.decisions.Reopen()
+	ctx, cancel := context.WithTimeout(ctx, reopenTime)
+	defer cancel()
+	return o.decisions.Reopen(ctx)
 }
 
 // closeTime is how long what waits to be written or sent may take when the server stops.

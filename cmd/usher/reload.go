@@ -19,7 +19,7 @@ type followed struct {
 
 // follow looks now and then, and when a signal comes, whether files have changed, until ctx is done. With
 // a signal it also reopens what is written to.
-func follow(ctx context.Context, files []*followed, hangups <-chan os.Signal, reopen func() error, logger *slog.Logger) {
+func follow(ctx context.Context, files []*followed, hangups <-chan os.Signal, reopen func(context.Context) error, logger *slog.Logger) {
 	ticker := time.NewTicker(reloadEvery)
 	defer ticker.Stop()
 	for {
@@ -28,7 +28,7 @@ func follow(ctx context.Context, files []*followed, hangups <-chan os.Signal, re
 			return
 		case <-hangups:
 			logger.Info("looking at the files", "signal", "SIGHUP")
-			if err := reopen(); err != nil {
+			if err := reopen(ctx); err != nil {
 				logger.Error("the decision log goes on in the old file", "error", err)
 			}
 		case <-ticker.C:

@@ -33,6 +33,7 @@ goes on with a new decision log file. The log goes to stderr.`,
 			hangups := make(chan os.Signal, 1)
 			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(hangups)
+			signal.Ignore(syscall.SIGPIPE) // who reads the logs may go: the server stays
 			known, err := s.prepare()
 			if err != nil {
 				return err

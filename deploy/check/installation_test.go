@@ -122,6 +122,14 @@ func (in *installation) start(t *testing.T) {
 	in.server = start(t, command)
 }
 
+// startNarrow starts a second server with the same files and data of its own, which has less memory than it needs.
+func (in *installation) startNarrow(t *testing.T) *server {
+	t.Helper()
+	command := serve(t, "--config="+in.path("usher.yaml"), "--data-dir="+t.TempDir(), "--decision-log=")
+	command.Env = append(command.Env, "GOMEMLIMIT=16MiB")
+	return start(t, command)
+}
+
 // as runs a command with the token of a caller. Exit status 1 is an answer, too.
 func (in *installation) as(caller string, args ...string) error {
 	command := exec.Command(in.binary, append(args, "--address="+in.server.grpc, "--ca-file="+in.path("ca.crt"), "--token-file="+in.path(caller))...)

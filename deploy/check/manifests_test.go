@@ -3,6 +3,7 @@ package check_test
 import (
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -272,6 +273,13 @@ func (m *manifests) checkMonitor(t *testing.T, monitor monitoringv1.ServiceMonit
 		if !slices.ContainsFunc(found[0].Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == endpoint.Port }) {
 			t.Errorf("the service %s does not have the port %s", found[0].Name, endpoint.Port)
 		}
+		if scheme := ptr(endpoint.Scheme); endpoint.Path != "/metrics" || scheme != "https" {
+			t.Errorf("%s is scraped over %s, and not /metrics over https", endpoint.Path, scheme)
+		}
+		token, authority := endpoint.Authorization.Credentials, endpoint.TLSConfig.CA.Secret
+		if !hasSecret(t, token.Name, token.Key) || !hasSecret(t, authority.Name, authority.Key) {
+			t.Errorf("docs/deploy.md does not say how to make the token %s or the authority %s", token, authority)
+		}
 		if name := ptr(endpoint.TLSConfig.ServerName); name != found[0].Name+"."+found[0].Namespace+".svc" {
 			t.Errorf("the certificate would have to be for %s", name)
 		}
@@ -328,12 +336,14 @@ func (p pods) user(c corev1.Container) int64 {
 
 // TestVolumesAreThereAndMounted checks, too, that each Secret that has to be made before is described.
 func TestVolumesAreThereAndMounted(t *testing.T) {
-	page := read(t, "docs/deploy.md")
 	each(t, func(t *testing.T, m *manifests) {
 		for _, p := range m.pods {
 			volumes, mounted := map[string]bool{}, map[string]bool{}
 			for _, claim := range p.claims {
 				volumes[claim.Name] = true
+				if p.spec.SecurityContext.FSGroup == nil {
+					t.Errorf("%s has no fsGroup: the claim %s would be root's", p.name, claim.Name)
+				}
 			}
 			for _, volume := range p.spec.Volumes {
 				volumes[volume.Name] = true
@@ -342,7 +352,9 @@ func TestVolumesAreThereAndMounted(t *testing.T) {
 					t.Errorf("%s mounts the ConfigMap %s, which is not there", p.name, volume.ConfigMap.Name)
 				case volume.PersistentVolumeClaim != nil && !slices.ContainsFunc(m.claims, func(c corev1.PersistentVolumeClaim) bool { return c.Name == volume.PersistentVolumeClaim.ClaimName }):
 					t.Errorf("%s mounts the claim %s, which is not there", p.name, volume.PersistentVolumeClaim.ClaimName)
-				case volume.Secret != nil && !strings.Contains(page, volume.Secret.SecretName):
+				case volume.PersistentVolumeClaim != nil && p.spec.SecurityContext.FSGroup == nil:
+					t.Errorf("%s has no fsGroup: the claim %s would be root's", p.name, volume.PersistentVolumeClaim.ClaimName)
+				case volume.Secret != nil && slices.ContainsFunc(volume.Secret.Items, func(i corev1.KeyToPath) bool { return !hasSecret(t, volume.Secret.SecretName, i.Key) }):
 					t.Errorf("docs/deploy.md does not say how to make the Secret %s", volume.Secret.SecretName)
 				case volume.Secret != nil && ptr(volume.Secret.DefaultMode)&0o007 != 0:
 					t.Errorf("everybody in the container can read the Secret %s", volume.Secret.SecretName)
@@ -358,4 +370,11 @@ func TestVolumesAreThereAndMounted(t *testing.T) {
 			}
 		}
 	})
+}
+
+// hasSecret is whether docs/deploy.md has a command that makes a Secret with that key.
+func hasSecret(t *testing.T, name, key string) bool {
+	t.Helper()
+	page := strings.ReplaceAll(read(t, "docs/deploy.md"), "\\\n", " ")
+	return regexp.MustCompile(`create secret generic ` + regexp.QuoteMeta(name) + ` .*--from-file=` + regexp.QuoteMeta(key) + `\b`).MatchString(page)
 }

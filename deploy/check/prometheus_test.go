@@ -25,7 +25,8 @@ func TestEndToEndPrometheus(t *testing.T) {
 	in := newInstallation(t)
 	in.start(t)
 	in.traffic(t)
-	p := startPrometheus(t, binary, in)
+	narrow := in.startNarrow(t)
+	p := startPrometheus(t, binary, in, narrow)
 
 	stop := make(chan struct{})
 	ended := make(chan error, 1)
@@ -64,6 +65,11 @@ func TestEndToEndPrometheus(t *testing.T) {
 	}
 	p.await(t, "the evaluation of every rule", p.rulesAreHealthy)
 
+	p.await(t, "UsherMemory", func() error { return p.fires("UsherMemory") })
+	if found, err := p.query(`ALERTS{alertname="UsherMemory"}`); err != nil || len(found) != 1 || found[0]["instance"] != narrow.http {
+		t.Errorf("UsherMemory is about %v and not about %s alone (%v)", found, narrow.http, err)
+	}
+	narrow.stop()
 	in.write(t, "access.yaml", "callers: {nobody can read this\n")
 	p.await(t, "UsherReloadRefused", func() error { return p.fires("UsherReloadRefused") })
 	in.server.stop()
@@ -88,8 +94,9 @@ type prometheus struct {
 	deadline time.Time
 }
 
-// startPrometheus runs one that scrapes the installation every second, and does not wait before alerts fire.
-func startPrometheus(t *testing.T, binary string, in *installation) *prometheus {
+// startPrometheus runs one that scrapes the installation, and another server with its files, every second, and does
+// not wait before alerts fire.
+func startPrometheus(t *testing.T, binary string, in *installation, other *server) *prometheus {
 	t.Helper()
 	for _, name := range []string{"recording.rules.yaml", "alerts.rules.yaml"} {
 		text := read(t, "deploy/prometheus/"+name)
@@ -103,8 +110,8 @@ scrape_configs:
     scheme: https
     tls_config: {ca_file: %s}
     authorization: {credentials_file: %s}
-    static_configs: [{targets: ['%s']}]
-`, in.path("ca.crt"), in.path("prometheus"), in.server.http))
+    static_configs: [{targets: ['%s', '%s']}]
+`, in.path("ca.crt"), in.path("prometheus"), in.server.http, other.http))
 	p := &prometheus{log: &lockedBuffer{}, deadline: time.Now().Add(90 * time.Second)}
 	command := exec.Command(binary, "--config.file="+in.path("prometheus.yaml"), "--storage.tsdb.path="+filepath.Join(t.TempDir(), "data"),
 		"--web.listen-address=127.0.0.1:0")
