@@ -43,7 +43,8 @@ func serveToPipe(t *testing.T, p tools) (s *process, output io.Closer) {
 		close(s.exited)
 	}()
 	t.Cleanup(func() { s.stop(syscall.SIGKILL) })
-	if !s.readLines(bufio.NewScanner(reader)) {
+	s.lines = bufio.NewScanner(reader)
+	if !s.prints("ready") {
 		t.Fatalf("it did not start\n%s", &s.stderr)
 	}
 	return s, reader
