@@ -216,7 +216,8 @@ func (a *admissions) sweep() {
 	for i := range a.stripes {
 		s := &a.stripes[i]
 		s.mu.Lock()
-		for one := s.first; one != nil; one = one.next {
+		for one, next := s.first, (*admission)(nil); one != nil; one = next {
+			next = one.next
 			if one.came.Load() {
 				continue
 			}
@@ -276,6 +277,8 @@ func (a *admission) remove() {
 	} else {
 		a.stripe.first = a.next
 	}
+	// A call may go on for long after it was taken off: it must not keep those alive that it stood beside.
+	a.next, a.previous = nil, nil
 }
 
 var (
