@@ -27,6 +27,9 @@ func (s *Server) register(g *grpc.Server, desc grpc.ServiceDesc, implementation 
 		info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + method.MethodName}
 		method.Handler = func(service any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			admitted := admissionOf(ctx)
+			if err := admitted.refusal(); err != nil {
+				return nil, err
+			}
 			defer admitted.leave()
 			var d decoding
 			response, err := handle(service, ctx, func(request any) error {
