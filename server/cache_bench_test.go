@@ -79,6 +79,7 @@ func BenchmarkStart(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		s.grpc.Stop()
 		if err := s.store.Close(); err != nil {
 			b.Fatal(err)
 		}
@@ -101,7 +102,7 @@ func benchServer(b *testing.B, path string, n int) (*Server, []string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = s.store.Close() })
+	b.Cleanup(func() { s.grpc.Stop(); _ = s.store.Close() })
 	ctx := context.Background()
 	operator := store.By{Operator: true}
 	_, err = s.store.Commit(ctx, store.Write{Tenant: "bench", By: operator, Plan: func(store.Reader) ([]store.Change, error) {

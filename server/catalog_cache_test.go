@@ -18,7 +18,7 @@ func TestCatalogOfAWriteThatWasNotMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.store.Close() }()
+	defer func() { s.grpc.Stop(); _ = s.store.Close() }()
 	ref := store.CatalogRef{Name: "expertconnect", Version: 3}
 	err = s.store.View(context.Background(), func(r store.Reader) error {
 		lost, err := s.readCatalog(uncommitted{r, catalogs.All()[1].YAML}, ref)
@@ -46,7 +46,7 @@ func TestStoredCatalogAfterLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.store.Close() }()
+	defer func() { s.grpc.Stop(); _ = s.store.Close() }()
 	ref := store.CatalogRef{Name: "expertconnect", Version: 3}
 	err = s.store.View(context.Background(), func(r store.Reader) error {
 		before, lost := s.cache.lost.Load(), uncommitted{r, catalogs.All()[1].YAML}
@@ -88,7 +88,7 @@ func TestSameExtensionOfAnotherCatalog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.store.Close() }()
+	defer func() { s.grpc.Stop(); _ = s.store.Close() }()
 	extension, product := store.CatalogRef{Name: "mine", Version: 1}, store.CatalogRef{Name: "product", Version: 1}
 	state := func(r store.Reader, permission string) several {
 		return several{r, map[store.CatalogRef][]byte{

@@ -153,6 +153,7 @@ type admission struct {
 	stripe         *stripe
 	next, previous *admission
 	left           bool        // it is not counted any more; guarded by stripe.mu
+	refused        bool        // it never was, because there were too many
 	came           atomic.Bool // the request has been read
 	round          uint32      // in which it came
 }
@@ -172,7 +173,8 @@ func newAdmissions(limit int) *admissions {
 	return &admissions{limit: int64(limit), refusal: refusal.GRPCStatus().Err()}
 }
 
-// tap counts a call whose headers have come, or refuses it. It must not wait.
+// tap counts a call whose headers have come, or has it refused. It must not wait. It does not refuse by itself: the
+// library forgets to end the context of such a call, which takes up memory then until its deadline.
 func (a *admissions) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if !strings.HasPrefix(info.FullMethodName, checkPrefix) {
 		return ctx, nil
@@ -183,7 +185,7 @@ func (a *admissions) tap(ctx context.Context, info *tap.Info) (context.Context, 
 		if n = a.count.Load(); n > a.limit {
 			a.count.Add(-1)
 			a.shed.Add(1)
-			return nil, a.refusal
+			return &admission{Context: ctx, all: a, left: true, refused: true}, nil
 		}
 	}
 	s := &a.stripes[uint64(n)%uint64(len(a.stripes))] // #nosec G115 -- which stripe is all the same
@@ -216,7 +218,8 @@ func (a *admissions) sweep() {
 	for i := range a.stripes {
 		s := &a.stripes[i]
 		s.mu.Lock()
-		for one := s.first; one != nil; one = one.next {
+		for one, next := s.first, (*admission)(nil); one != nil; one = next {
+			next = one.next
 			if one.came.Load() {
 				continue
 			}
@@ -242,6 +245,14 @@ func (a *admission) Value(key any) any {
 func admissionOf(ctx context.Context) *admission {
 	a, _ := ctx.Value(admissionKey{}).(*admission)
 	return a
+}
+
+// refusal is the answer to a call that is over the limit, or nil.
+func (a *admission) refusal() error {
+	if a == nil || !a.refused {
+		return nil
+	}
+	return a.all.refusal
 }
 
 // requestCame says that from here on only the server is waited for.
@@ -276,6 +287,8 @@ func (a *admission) remove() {
 	} else {
 		a.stripe.first = a.next
 	}
+	// A call may go on for long after it was taken off: it must not keep those alive that it stood beside.
+	a.next, a.previous = nil, nil
 }
 
 var (

@@ -27,6 +27,9 @@ func (s *Server) register(g *grpc.Server, desc grpc.ServiceDesc, implementation 
 		info := &grpc.UnaryServerInfo{Server: implementation, FullMethod: "/" + desc.ServiceName + "/" + method.MethodName}
 		method.Handler = func(service any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			admitted := admissionOf(ctx)
+			if err := admitted.refusal(); err != nil {
+				return nil, err
+			}
 			defer admitted.leave()
 			var d decoding
 			response, err := handle(service, ctx, func(request any) error {
@@ -174,7 +177,7 @@ func chain(outer grpc.UnaryServerInterceptor, others ...grpc.UnaryServerIntercep
 	if len(others) == 0 {
 		return outer
 	}
-	inner := chain(others[0], others[1:]...)
+	inner := chain(others[0], others[1:]...) // #nosec G602 -- there is one
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		return outer(ctx, request, info, func(ctx context.Context, request any) (any, error) {
 			return inner(ctx, request, info, handler)

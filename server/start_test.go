@@ -38,7 +38,10 @@ func TestBuiltInCatalogThatDiffers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = server.New(context.Background(), server.Config{Store: st, Cache: cache})
+			s, err := server.New(context.Background(), server.Config{Store: st, Cache: cache})
+			if err == nil {
+				s.GRPC().Stop()
+			}
 			if (err != nil) != change.refused {
 				t.Fatalf("got %v, refused should be %v", err, change.refused)
 			}

@@ -20,7 +20,7 @@ const (
 	// enoughBytes is how large a message of several writes becomes before it is sent.
 	enoughBytes = 64 << 10
 	// maxWriteBytes is how large a message of one write becomes. The rest of it comes in the next.
-	maxWriteBytes = 1 << 20
+	maxWriteBytes = 256 << 10
 )
 
 // WatchChanges sends the record of changes as they are made.

@@ -47,7 +47,11 @@ func TestTheServerStartsWithWhatItsPodMounts(t *testing.T) {
 		config := filepath.Join(root, "usher.yaml")
 		checkSettings(t, config, settings)
 
-		settings["grpc-address"], settings["http-address"] = "127.0.0.1:0", "127.0.0.1:0"
+		for _, address := range []string{"grpc-address", "http-address"} {
+			if given, is := settings[address]; !is || given != "" {
+				settings[address] = "127.0.0.1:0"
+			}
+		}
 		writeSettings(t, config, settings)
 		in.server = start(t, serve(t, "--config="+config))
 		if u.settings["tls-cert-file"] != "" {

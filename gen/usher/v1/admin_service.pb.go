@@ -4337,7 +4337,7 @@ func (x *WatchChangesRequest) GetAfterRevision() string {
 type WatchChangesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The changes: whole writes, oldest first. Empty: nothing has changed. A write that is too
-	// large for one message, above 1 MiB, comes in several, alone.
+	// large for one message, above 256 KiB, comes in several, alone.
 	Changes []*ChangeRecord `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
 	// The revision to go on after. Before the last message of a large write, that is the
 	// revision before it: whoever is cut off then gets the write from its start again.
