@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,14 +213,14 @@ func TestWatchersAreCounted(t *testing.T) {
 func TestStepsOfTheClockAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		wrong := time.Duration(0) // by how much the clock is
+		var wrong atomic.Int64 // by how much the clock is, in nanoseconds
 		cache := server.NewCache(1 << 20)
 		st, err := bolt.Open(filepath.Join(t.TempDir(), "usher.db"), bolt.Options{Observer: cache})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = st.Close() }()
-		s, err := server.New(t.Context(), server.Config{Store: st, Cache: cache, Now: func() time.Time { return time.Now().Add(wrong) }})
+		s, err := server.New(t.Context(), server.Config{Store: st, Cache: cache, Now: func() time.Time { return time.Now().Add(time.Duration(wrong.Load())) }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,7 +230,7 @@ func TestStepsOfTheClockAreCounted(t *testing.T) {
 		go func() { s.WatchClock(ctx); close(stopped) }()
 		for _, by := range []time.Duration{0, time.Hour, 400 * time.Millisecond, -400 * time.Millisecond, -2 * time.Second, -2 * time.Second} {
 			synctest.Wait()
-			wrong += by
+			wrong.Add(int64(by))
 			time.Sleep(1500 * time.Millisecond) // of the bubble: a look or two
 		}
 		synctest.Wait()
