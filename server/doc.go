@@ -3,10 +3,10 @@
 //
 // The way of a call: a connection is accepted and counted (connections.go), and shows who is at its
 // other end (package access) → a check that is one too many is turned away before it is read
-// (overload.go) → the request is decoded (register.go) → the call is counted (metrics.go) → its caller
+// (admissions.go) → the request is decoded (register.go) → the call is counted (metrics.go) → its caller
 // is found and may make it (authorize.go) → the interceptors of its service (interceptors.go) → the
 // method. Those of administrative calls write a line of the log (call_log.go), have the call wait for
-// its turn (overload.go), and apply the rules in the proto.
+// its turn (gate.go), and apply the rules in the proto.
 //
 // The way of a Check, from there: Check (decision_service.go) → the tenant's table and what the subject
 // holds (facts.go), mostly from the cache (cache.go) → policy decides → the decision is counted, traced
