@@ -179,8 +179,11 @@ func soakWork(h *harness, listener net.Listener, t *testing.T) map[string]func(c
 		"give up": func(ctx context.Context, random *rand.Rand) error {
 			short, cancel := context.WithTimeout(ctx, time.Duration(random.IntN(1_000))*time.Microsecond)
 			defer cancel()
-			_, err := h.operator.Export(short, &usherv1.ExportRequest{})
-			if status.Code(err) == codes.DeadlineExceeded {
+			stream, err := h.operator.Export(short, &usherv1.ExportRequest{})
+			for err == nil {
+				_, err = stream.Recv()
+			}
+			if errors.Is(err, io.EOF) || status.Code(err) == codes.DeadlineExceeded {
 				return nil
 			}
 			return err
